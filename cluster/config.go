@@ -1,0 +1,67 @@
+// Package cluster knows what cluster.yaml means: its keys, defaults and
+// limits. Load reads a file strictly and reports every problem at once, each
+// with line, column and an excerpt. It imports nothing of ours, so every room
+// may use it.
+package cluster
+
+import "time"
+
+// Config is a checked cluster.yaml: defaults filled in, values expanded.
+type Config struct {
+	Path            string        // the file it came from
+	Name            string        // "cluster": names the NATS cluster and owns rows in Postgres
+	Nodes           []Node        // in file order; one, or an odd number from three
+	Data            string        // directory; each node keeps its files under Data/NAME
+	Sync            string        // "always": fsync before acknowledging (the only durable one)
+	ElectionTimeout time.Duration // base of the Raft election timers; 0: stock timers
+	Streams         []Stream      // in file order
+	Postgres        Postgres
+	MessagesTable   string // "schema.table" of the messages table, unquoted names
+	Token           string // auth.token; "": no authentication
+	AllowInsecure   bool   // bind beyond loopback without a token
+}
+
+// Node is one peer. The addresses are those that others use and are
+// advertised; Listen is the host to bind instead of the addresses' own.
+type Node struct {
+	Name   string
+	Client string // host:port of the NATS client listener
+	Route  string // host:port of the cluster route listener
+	HTTP   string // host:port of the producer endpoint
+	Listen string // bind host; "": bind the host of each address
+}
+
+// Stream is one JetStream stream and what Postgres keeps of it.
+type Stream struct {
+	Name            string
+	Subjects        []string
+	MaxBytes        int64         // bytes; a full stream refuses new messages
+	ReplayWindow    time.Duration // how long messages stay after Postgres has them
+	DuplicateWindow time.Duration // how long JetStream remembers ids
+}
+
+// Postgres is the database the streams are stored in.
+type Postgres struct {
+	URL        string // pgx connection string
+	Migrate    bool   // run migrations at start
+	MigrateURL string // where to run them, if not URL (behind a pooler)
+}
+
+// Replicas is the replication factor of streams and consumers: one on a
+// single node, otherwise three.
+func (c *Config) Replicas() int {
+	if len(c.Nodes) == 1 {
+		return 1
+	}
+	return 3
+}
+
+// Node returns the node of that name.
+func (c *Config) Node(name string) (Node, bool) {
+	for _, n := range c.Nodes {
+		if n.Name == name {
+			return n, true
+		}
+	}
+	return Node{}, false
+}

@@ -1,0 +1,59 @@
+package sink
+
+import (
+	"context"
+
+	"landfall/message"
+)
+
+// Source is one stream and its consumer, as the node's embedded server offers
+// them. Every call may fail while leaders are being elected; the sink backs
+// off and asks again, so implementations need no long retry loops of their own.
+type Source interface {
+	// Leads tells whether the server in this process leads the stream's
+	// consumer, so that the sink here is the one to write. No I/O, cheap
+	// enough to poll. On a single node it is always true.
+	Leads() bool
+
+	// State asks the stream's leader where the stream stands. A leader that
+	// was paused and has not noticed its successor may answer with old news.
+	State(ctx context.Context) (message.Stream, error)
+
+	// ConfirmedState is State, asked behind a call that only a leader with a
+	// quorum can answer. Slower; used before anything drastic is concluded.
+	ConfirmedState(ctx context.Context) (message.Stream, error)
+
+	// Open resets the consumer so that it delivers from sequence from on
+	// (at least 1), and starts pulling. One pull is open at a time; what an
+	// older one still delivers may be lost to it, never to the stream.
+	Open(ctx context.Context, from uint64) (Pull, error)
+
+	// Nearest returns the stored message with the lowest sequence at or after
+	// seq, as far as any replica that answers holds it: the stream's leader
+	// is asked first, and where it has a hole at seq, the other replicas too.
+	// found is false if the leader answers that it holds nothing from seq on.
+	Nearest(ctx context.Context, seq uint64) (m message.Message, found bool, err error)
+
+	// Purge removes the messages below seq. It refuses seq < 2: JetStream
+	// takes a purge up to 0 or 1 to mean the whole stream.
+	Purge(ctx context.Context, seq uint64) error
+
+	// Reincarnate replaces the incarnation in the stream's metadata, if it is
+	// still old, and returns the one that is there afterwards.
+	Reincarnate(ctx context.Context, old string) (string, error)
+
+	// StepDown asks that the consumer's leadership move to another node.
+	StepDown(ctx context.Context) error
+}
+
+// Pull delivers the messages of an opened consumer.
+type Pull interface {
+	// Recv waits for at least one message and returns all that are at hand,
+	// in the order they came. The slice belongs to the caller until the next
+	// Recv; the messages' contents belong to it for good. An error ends the
+	// pull: the consumer went away, or heartbeats stayed out.
+	Recv(ctx context.Context) ([]message.Message, error)
+
+	// Close stops pulling. It does not wait for what is on its way.
+	Close()
+}
