@@ -19,7 +19,7 @@ type Message struct {
 	Seq     uint64              // position in the stream, from 1
 	Subject string              // as published; any bytes a NATS client may send
 	Header  map[string][]string // as published; nil if none
-	Data    []byte              // the body; never nil-versus-empty significant
+	Data    []byte              // the body; nil and empty are the same
 	Time    time.Time           // when the stream's leader stored it, ns
 }
 

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"time"
 
 	"landfall/message"
 )
@@ -56,4 +57,45 @@ type Pull interface {
 
 	// Close stops pulling. It does not wait for what is on its way.
 	Close()
+}
+
+// Store is what Postgres has of one stream. Errors of its calls are
+// message.ErrMoved (nothing happened; read the cursor again),
+// *message.SetupError (a person has to act), message.ErrTooSlow (a smaller
+// batch may pass), or anything else: an outage, after which the outcome of a
+// Write is unknown until Find has been asked.
+type Store interface {
+	// Prepare sees to it that the tables are there. Cheap once they are.
+	Prepare(ctx context.Context) error
+
+	// Find reads the cursor of an incarnation, and waits for a transaction
+	// that is still moving it.
+	Find(ctx context.Context, incarnation string) (cur message.Cursor, found bool, err error)
+
+	// Begin enters a new incarnation that starts at start and stands at last;
+	// messages from start to last, if any, are recorded as a gap.
+	Begin(ctx context.Context, incarnation string, start uint64, last message.Cursor) (message.Cursor, error)
+
+	// Encode appends the message's row to dst in the form Write wants. It
+	// may run beside a Write, after Find or Begin.
+	Encode(dst []byte, m *message.Message) []byte
+
+	// Write stores the batch, which starts at cur.Seq+1, and moves the
+	// cursor, both or neither.
+	Write(ctx context.Context, cur message.Cursor, b *message.Batch) (message.Outcome, error)
+
+	// RecordGap notes that the messages behind cur up to to are gone, and
+	// moves the cursor past them.
+	RecordGap(ctx context.Context, cur message.Cursor, to uint64) (message.Cursor, error)
+
+	// Read returns where the cursor stands, without waiting for anybody.
+	Read(ctx context.Context, cur message.Cursor) (uint64, error)
+
+	// RowAtOrBelow returns the last row of the incarnation at or below seq;
+	// the time in its fingerprint is cut to microseconds.
+	RowAtOrBelow(ctx context.Context, cur message.Cursor, seq uint64) (at uint64, f message.Fingerprint, found bool, err error)
+
+	// Trim calls trim with the cursor and the highest sequence stored for
+	// longer than window, while the cursor cannot go back.
+	Trim(ctx context.Context, cur message.Cursor, window time.Duration, trim func(ctx context.Context, cursor, expired uint64) error) error
 }

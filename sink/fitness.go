@@ -1,0 +1,95 @@
+package sink
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// When a sink that leads is no use, another node is given the lead.
+const (
+	unreachable  = 10 * time.Second // Postgres cannot be reached from here, but elsewhere it can
+	standstill   = 5 * time.Second  // Postgres answers, there is work, and nothing moves
+	stepDownRate = 30 * time.Second // at most one hand-over in this time
+	watchPoll    = time.Second
+)
+
+// progress is what the watch knows of the session beside it.
+type progress struct {
+	mu      sync.Mutex
+	waiting time.Time // since when something is to be done and not done; zero: nothing is
+}
+
+// busy notes that there is work, moved that some was done, idle that there is
+// none, paused that a person has to act before any can be done.
+func (p *progress) busy() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting.IsZero() {
+		p.waiting = time.Now()
+	}
+}
+
+func (p *progress) moved()  { p.set(time.Time{}) }
+func (p *progress) idle()   { p.set(time.Time{}) }
+func (p *progress) paused() { p.set(time.Time{}) }
+
+func (p *progress) set(t time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting = t
+}
+
+func (p *progress) since() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting
+}
+
+// situation is what the watch judges.
+type situation struct {
+	reachable bool          // Postgres answers this node
+	forHow    time.Duration // for how long it has, or has not
+	elsewhere bool          // another node reports that Postgres answers it
+	stuck     time.Duration // how long work has waited without moving
+}
+
+// unfit tells why another node should store the stream; "" if none should.
+func unfit(s situation) string {
+	switch {
+	case !s.reachable && s.forHow >= unreachable && s.elsewhere:
+		return "Postgres cannot be reached from this node, but from another"
+	case s.reachable && s.forHow >= standstill && s.stuck >= standstill:
+		return "Postgres answers, but nothing moves here"
+	}
+	return ""
+}
+
+// watch hands the lead over when this node is unfit, whatever the session is
+// waiting for.
+func (s *Sink) watch(ctx context.Context) {
+	if s.Elsewhere == nil {
+		return
+	}
+	var last time.Time
+	for ctx.Err() == nil {
+		wait(ctx, watchPoll)
+		if !s.Source.Leads() || !last.IsZero() && time.Since(last) < stepDownRate {
+			continue
+		}
+		reachable, since := s.Postgres()
+		now := situation{reachable: reachable, forHow: time.Since(since), elsewhere: s.Elsewhere()}
+		if w := s.progress.since(); !w.IsZero() {
+			now.stuck = time.Since(w)
+		}
+		reason := unfit(now)
+		if reason == "" {
+			continue
+		}
+		last = time.Now()
+		s.Log.Warn("handing the stream's sink to another node", "reason", reason)
+		if err := s.Source.StepDown(ctx); err != nil {
+			s.Log.Warn("could not hand over", "error", err)
+		}
+	}
+}

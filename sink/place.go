@@ -1,0 +1,161 @@
+package sink
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"landfall/message"
+)
+
+// verdict is what the stream's state and Postgres' cursor say of each other.
+type verdict int
+
+const (
+	resume verdict = iota // the cursor belongs to this stream: go on behind it
+	begin                 // Postgres does not know this incarnation
+	cut                   // the stream's tail was lost: it ends before the cursor, or has another message there
+)
+
+// judge compares a stream with the cursor that Postgres has for its
+// incarnation. at is the stream's message at the cursor, nil if the stream
+// does not hold it any more.
+func judge(st message.Stream, cur message.Cursor, found bool, at *message.Message) verdict {
+	switch {
+	case !found:
+		return begin
+	case cur.Seq > st.Last:
+		return cut
+	case at != nil && !cur.Last.Time.IsZero() && !at.Fingerprint().Equal(cur.Last):
+		return cut
+	}
+	return resume
+}
+
+// place finds where to start, entering the stream into Postgres if need be.
+func (s *Sink) place(ctx context.Context) (message.Cursor, error) {
+	cur, v, st, err := s.compare(ctx, s.Source.State)
+	if err != nil {
+		return cur, err
+	}
+	if v == cut {
+		// A stale leader may have told this: ask behind a quorum.
+		if cur, v, st, err = s.compare(ctx, s.Source.ConfirmedState); err != nil {
+			return cur, err
+		}
+	}
+	switch v {
+	case begin:
+		return s.enter(ctx, st)
+	case cut:
+		return s.startOver(ctx, st, cur)
+	}
+	return cur, nil
+}
+
+// compare reads both sides and judges. The stream is asked again after the
+// cursor was read: another node's sink may have stored messages in between
+// that an earlier answer did not know of yet.
+func (s *Sink) compare(ctx context.Context, state func(context.Context) (message.Stream, error)) (cur message.Cursor, v verdict, st message.Stream, err error) {
+	before, err := s.Source.State(ctx)
+	if err != nil {
+		return cur, v, st, fmt.Errorf("read the stream's state: %w", err)
+	}
+	cur, found, err := s.Store.Find(ctx, before.Incarnation)
+	if err != nil {
+		return cur, v, st, err
+	}
+	if st, err = state(ctx); err != nil {
+		return cur, v, st, fmt.Errorf("read the stream's state: %w", err)
+	}
+	if st.Incarnation != before.Incarnation {
+		return cur, v, st, message.ErrMoved
+	}
+	var at *message.Message
+	if found && cur.Seq > 0 && cur.Seq <= st.Last {
+		if at, err = s.heldAt(ctx, cur.Seq); err != nil {
+			return cur, v, st, err
+		}
+	}
+	return cur, judge(st, cur, found, at), st, nil
+}
+
+// heldAt returns the stream's message at seq, nil if it holds none there.
+func (s *Sink) heldAt(ctx context.Context, seq uint64) (*message.Message, error) {
+	m, found, err := s.Source.Nearest(ctx, seq)
+	if err != nil {
+		return nil, fmt.Errorf("read message %d of the stream: %w", seq, err)
+	}
+	if !found || m.Seq != seq {
+		return nil, nil
+	}
+	return &m, nil
+}
+
+// enter begins an incarnation that Postgres does not know. What the stream no
+// longer holds is not in this Postgres either: a gap.
+func (s *Sink) enter(ctx context.Context, st message.Stream) (message.Cursor, error) {
+	first := max(st.First, 1)
+	if first > 1 {
+		s.Log.Error("this stream is new to Postgres, and its oldest messages are gone: recorded as a gap", "from", 1, "to", first-1)
+	}
+	return s.Store.Begin(ctx, st.Incarnation, 1, message.Cursor{Seq: first - 1})
+}
+
+// startOver gives a stream whose tail was lost a new incarnation, which
+// starts behind the last message that stream and Postgres have in common.
+// Numbers behind it were given out twice, so that rows of both incarnations
+// are right.
+func (s *Sink) startOver(ctx context.Context, st message.Stream, cur message.Cursor) (message.Cursor, error) {
+	common, err := s.lastCommon(ctx, st, cur)
+	if err != nil {
+		return cur, err
+	}
+	incarnation, err := s.Source.Reincarnate(ctx, st.Incarnation)
+	if err != nil {
+		return cur, fmt.Errorf("give the stream a new incarnation: %w", err)
+	}
+	s.Log.Error("the stream's tail was lost and its numbers are given out again: Postgres keeps the rows it has, and goes on under a new incarnation",
+		"postgres_had", cur.Seq, "stream_ends", st.Last, "last_common", common.Seq,
+		"old_incarnation", st.Incarnation, "incarnation", incarnation)
+	return s.Store.Begin(ctx, incarnation, common.Seq+1, common)
+}
+
+// lastCommon finds the last message that stands both in the stream and in
+// Postgres. Up to it they agree and behind it they do not, so halving finds
+// it. Where nothing can be compared nothing is assumed: storing a message
+// under the new incarnation again is better than skipping it.
+func (s *Sink) lastCommon(ctx context.Context, st message.Stream, cur message.Cursor) (message.Cursor, error) {
+	common := message.Cursor{Seq: min(cur.Seq, max(st.First, 1)-1)}
+	lo, hi := common.Seq, min(cur.Seq, st.Last)
+	for lo < hi {
+		mid := lo + (hi-lo+1)/2
+		at, row, found, err := s.Store.RowAtOrBelow(ctx, cur, mid)
+		if err != nil {
+			return common, err
+		}
+		if !found || at <= lo {
+			lo = mid // no row in this half
+			continue
+		}
+		m, err := s.heldAt(ctx, at)
+		if err != nil {
+			return common, err
+		}
+		switch {
+		case m == nil:
+			lo = mid
+		case sameRow(m, row):
+			common = message.Cursor{Seq: at, Last: m.Fingerprint()}
+			lo = mid
+		default:
+			hi = at - 1
+		}
+	}
+	return common, nil
+}
+
+// sameRow compares a message with a row, which keeps microseconds.
+func sameRow(m *message.Message, row message.Fingerprint) bool {
+	return m.ID() == row.ID && m.Time.Truncate(time.Microsecond).Equal(row.Time)
+}

@@ -1,0 +1,137 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"landfall/message"
+)
+
+// errNotLeading ends a session whose node no longer leads the consumer.
+var errNotLeading = errors.New("this node no longer leads the consumer")
+
+// errStalled ends a session whose consumer does not deliver what is there.
+var errStalled = errors.New("the consumer does not deliver")
+
+// session is one activation: from reading the cursor to the first thing that
+// makes it worth reading again. ctx ends it between two batches; work is what
+// a batch in hand may go on under.
+func (s *Sink) session(ctx, work context.Context) error {
+	if err := s.Store.Prepare(ctx); err != nil {
+		return err
+	}
+	cur, err := s.place(ctx)
+	if err != nil {
+		return err
+	}
+	if cur, err = s.mend(ctx, work, cur); err != nil {
+		return err
+	}
+	pull, err := s.Source.Open(ctx, cur.Seq+1)
+	if err != nil {
+		return err
+	}
+	defer pull.Close()
+	s.outage.activated(s.Log, cur.Seq)
+
+	buf := newBuffer(s.Store.Encode, cur.Seq+1, s.limit.now)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var g errgroup.Group
+	g.Go(func() error {
+		buf.fail(fill(ctx, pull, buf))
+		return nil
+	})
+	err = s.drain(ctx, work, cur, buf)
+	cancel()
+	_ = g.Wait()
+	return err
+}
+
+// fill moves messages from the pull to the buffer until something is wrong.
+func fill(ctx context.Context, pull Pull, buf *buffer) error {
+	for {
+		ms, err := pull.Recv(ctx)
+		if err != nil {
+			return err
+		}
+		if err := buf.put(ctx, ms); err != nil {
+			return err
+		}
+	}
+}
+
+// drain writes what the buffer holds, as often as there is something: while
+// one batch commits, the next one fills.
+func (s *Sink) drain(ctx, work context.Context, cur message.Cursor, buf *buffer) error {
+	housekeeping := newSchedule(s.Stream.ReplayWindow)
+	spare := &message.Batch{}
+	for {
+		if !s.Source.Leads() {
+			return errNotLeading
+		}
+		b, err := buf.take(ctx, spare, idlePoll)
+		if err != nil {
+			return err
+		}
+		if b == nil {
+			if err := s.stillThere(ctx, cur); err != nil {
+				return err
+			}
+			s.stored()
+		} else {
+			s.progress.busy()
+			out, err := s.Store.Write(work, cur, b)
+			if err != nil {
+				return err
+			}
+			s.committed(out)
+			cur, spare = out.Cursor, b
+			spare.Reset()
+			buf.allow(s.limit.grow())
+		}
+		if err := s.tidy(ctx, cur, housekeeping); errors.Is(err, message.ErrMoved) {
+			return err
+		} else if err != nil {
+			s.Log.Debug("could not trim the stream", "error", err)
+		}
+	}
+}
+
+// committed tells everybody concerned that a batch is in Postgres.
+func (s *Sink) committed(out message.Outcome) {
+	s.stored()
+	if out.DeadLetters > 0 {
+		s.Log.Warn("messages became dead letters", "count", out.DeadLetters, "up_to", out.Cursor.Seq)
+	}
+	if s.Committed != nil {
+		s.Committed(out)
+	}
+}
+
+// stillThere rereads the cursor of an idle stream: a Postgres restored from a
+// backup has gone back without any write having failed.
+func (s *Sink) stillThere(ctx context.Context, cur message.Cursor) error {
+	at, err := s.Store.Read(ctx, cur)
+	if err != nil {
+		return err
+	}
+	if at != cur.Seq {
+		return message.ErrMoved
+	}
+	return s.missed(ctx, cur)
+}
+
+// schedule is when an active sink last did its housekeeping.
+type schedule struct {
+	every  time.Duration // between looks at what the replay window lets go
+	window time.Time     // last such look
+	room   time.Time     // last look at the stream's size
+}
+
+func newSchedule(window time.Duration) *schedule {
+	return &schedule{every: min(max(window/20, time.Second), time.Minute)}
+}

@@ -1,0 +1,69 @@
+package sink
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"landfall/message"
+)
+
+// A stream that passes highWater of its max_bytes loses its oldest stored
+// messages until it is below lowWater.
+const (
+	highWater = 0.80
+	lowWater  = 0.70
+	roomPoll  = 250 * time.Millisecond // how often its size is looked at
+)
+
+// trimTo decides below which sequence the stream may let go: what has been
+// stored for longer than the replay window, and more if room is short. It
+// never reaches the message at the cursor, whose fingerprint is needed, and
+// returns 0 for "nothing": a purge "up to 0" would take everything.
+func trimTo(st message.Stream, cursor, expired uint64) uint64 {
+	to := expired
+	if over := float64(st.Bytes) - lowWater*float64(st.MaxBytes); crowded(st) && over > 0 {
+		average := float64(st.Bytes) / float64(st.Messages)
+		to = max(to, st.First+uint64(over/average)+1)
+	}
+	to = min(to, cursor)
+	if to <= 1 || to <= st.First {
+		return 0
+	}
+	return to
+}
+
+// crowded tells whether the stream is past its high-water mark.
+func crowded(st message.Stream) bool {
+	return st.MaxBytes > 0 && st.Messages > 0 && float64(st.Bytes) > highWater*float64(st.MaxBytes)
+}
+
+// tidy trims the stream if it is time to look at the replay window, or if
+// the stream has run out of room since the last look.
+func (s *Sink) tidy(ctx context.Context, cur message.Cursor, due *schedule) error {
+	now := time.Now()
+	window := now.Sub(due.window) >= due.every
+	if !window && now.Sub(due.room) < roomPoll {
+		return nil
+	}
+	due.room = now
+	st, err := s.Source.State(ctx)
+	if err != nil {
+		return fmt.Errorf("read the stream's state: %w", err)
+	}
+	if !window && !crowded(st) {
+		return nil
+	}
+	due.window = now
+	return s.Store.Trim(ctx, cur, s.Stream.ReplayWindow, func(ctx context.Context, cursor, expired uint64) error {
+		to := trimTo(st, cursor, expired)
+		if to == 0 {
+			return nil
+		}
+		s.Log.Debug("trimming the stream", "below", to, "first", st.First, "cursor", cursor)
+		if err := s.Source.Purge(ctx, to); err != nil {
+			return fmt.Errorf("purge below %d: %w", to, err)
+		}
+		return nil
+	})
+}

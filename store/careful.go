@@ -1,0 +1,171 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"landfall/message"
+)
+
+// careful is the transaction that stores a batch which COPY refused: it finds
+// the bad rows by bisection under savepoints, in stream order, and sends rows
+// whose message id is already there through a merge. What cannot be stored
+// becomes a dead letter, what is stored already a duplicate, and the cursor
+// moves past all of it in one COMMIT.
+type careful struct {
+	*Stream
+	conn    *pgxpool.Conn
+	cur     message.Cursor
+	streak  streak // a copy: an attempt that is rolled back has not counted
+	merging bool   // message ids collide: merge instead of COPY from here on
+	rows    []byte // encoding buffer
+	out     message.Outcome
+}
+
+// writeCarefully is Write after COPY refused the batch for its data.
+func (s *Stream) writeCarefully(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
+	if err := s.lookUpConstraints(ctx, conn); err != nil {
+		return message.Outcome{}, explain("look up the constraints of "+s.table.Sanitize(), err)
+	}
+	if err := s.begin(ctx, conn, cur); err != nil {
+		return message.Outcome{}, err
+	}
+	c := &careful{Stream: s, conn: conn, cur: cur, streak: s.streak}
+	c.out.Careful = true
+	// Deferred constraints would let bad rows pass the savepoints and fail
+	// the COMMIT.
+	_, err := conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
+	if err == nil {
+		err = c.place(ctx, b.Messages)
+	}
+	if err != nil {
+		var set *message.SetupError
+		if errors.As(err, &set) {
+			s.streak = c.streak
+		}
+		return message.Outcome{}, c.abort(ctx, conn, "store the batch carefully", err)
+	}
+	c.out.Cursor, err = c.commit(ctx, conn, cur, &b.Messages[len(b.Messages)-1])
+	if err != nil {
+		if classify(err) == data {
+			err = &message.SetupError{Reason: "Postgres refuses at COMMIT what it took before", Advice: "look for deferred triggers on " + s.table.Sanitize(), Err: err}
+		}
+		return message.Outcome{}, err
+	}
+	s.streak = c.streak
+	return c.out, nil
+}
+
+// place stores the messages in order; those that cannot be stored end alone.
+func (c *careful) place(ctx context.Context, ms []message.Message) error {
+	refusal, err := c.attempt(ctx, ms)
+	if err != nil || refusal == nil {
+		return err
+	}
+	if len(ms) == 1 {
+		return c.reject(ctx, &ms[0], refusal)
+	}
+	mid := len(ms) / 2
+	if err := c.place(ctx, ms[:mid]); err != nil {
+		return err
+	}
+	return c.place(ctx, ms[mid:])
+}
+
+// attempt tries to store all of the messages under a savepoint. refusal says
+// why Postgres took none of them; err ends the whole batch.
+func (c *careful) attempt(ctx context.Context, ms []message.Message) (refusal *pgconn.PgError, err error) {
+	put := c.copyAll
+	if c.merging {
+		put = c.merge
+	}
+	if _, err := c.conn.Exec(ctx, "SAVEPOINT batch"); err != nil {
+		return nil, err
+	}
+	err = put(ctx, ms)
+	if err == nil {
+		_, err = c.conn.Exec(ctx, "RELEASE SAVEPOINT batch")
+		return nil, err
+	}
+	if classify(err) != data || !errors.As(err, &refusal) {
+		return nil, err
+	}
+	if _, err := c.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT batch; RELEASE SAVEPOINT batch"); err != nil {
+		return nil, err
+	}
+	if refusal.Code == uniqueViolation && refusal.ConstraintName == c.pkey {
+		return nil, &message.SetupError{
+			Reason: fmt.Sprintf("rows behind the cursor (sequence %d) are already there", c.cur.Seq),
+			Advice: "was last_seq in landfall.streams set back by hand? `app verify` shows where the rows end",
+			Err:    refusal,
+		}
+	}
+	if refusal.Code == uniqueViolation && refusal.ConstraintName == c.idKey && !c.merging {
+		c.merging = true
+		return c.attempt(ctx, ms)
+	}
+	return refusal, nil
+}
+
+// copyAll copies the messages into the messages table.
+func (c *careful) copyAll(ctx context.Context, ms []message.Message) error {
+	n, err := c.copyInto(ctx, c.table, ms)
+	if err != nil {
+		return err
+	}
+	if n != int64(len(ms)) {
+		return c.discarded()
+	}
+	c.out.Rows += len(ms)
+	c.streak.good()
+	return nil
+}
+
+func (c *careful) copyInto(ctx context.Context, table pgx.Identifier, ms []message.Message) (int64, error) {
+	c.rows = c.rows[:0]
+	for i := range ms {
+		c.rows = appendRow(c.rows, c.cur.StreamID, &ms[i])
+	}
+	return c.copyRows(ctx, c.conn, table, c.rows)
+}
+
+// reject makes a dead letter of a message that failed alone, unless so many
+// before it failed alike that it must be the set-up.
+func (c *careful) reject(ctx context.Context, m *message.Message, refusal *pgconn.PgError) error {
+	if c.streak.bad(failureOf(refusal)) {
+		return &message.SetupError{
+			Reason: fmt.Sprintf("%d messages in a row fail alike, the last at sequence %d", streakLimit, m.Seq),
+			Advice: "so it is not the data: look at the table's columns, constraints, triggers and partitions",
+			Err:    refusal,
+		}
+	}
+	return c.setAside(ctx, m, refusal.Code, reasonOf(refusal))
+}
+
+// reasonOf is what Postgres said, for people.
+func reasonOf(e *pgconn.PgError) string {
+	s := e.Message
+	if e.Detail != "" {
+		s += " (" + e.Detail + ")"
+	}
+	return readable(s)
+}
+
+// lookUpConstraints learns the names of the messages table's two own keys:
+// only their violations mean what the careful path takes them for.
+func (s *Stream) lookUpConstraints(ctx context.Context, conn *pgxpool.Conn) error {
+	if s.idKey != "" {
+		return nil
+	}
+	const columnsOf = `(SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(c.conkey) WITH ORDINALITY AS k(num, n)
+		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.num)`
+	return conn.QueryRow(ctx, `SELECT
+			coalesce(max(conname) FILTER (WHERE contype = 'p' AND `+columnsOf+` = '{stream_id,seq}'), ''),
+			coalesce(max(conname) FILTER (WHERE contype = 'u' AND `+columnsOf+` = '{stream_id,msg_id}'), '')
+		FROM pg_constraint c WHERE conrelid = $1::text::regclass`, s.table.Sanitize()).Scan(&s.pkey, &s.idKey)
+}

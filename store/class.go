@@ -1,0 +1,90 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"landfall/message"
+)
+
+// class is whose fault an error is: that decides whether the sink waits,
+// pauses, or sets a message aside.
+type class int
+
+const (
+	outage class = iota // Postgres or the way to it: wait and try again
+	setup               // schema, rights, configuration: pause and say so
+	data                // a row: a dead letter
+)
+
+const (
+	uniqueViolation   = "23505"
+	queryCanceled     = "57014"
+	lockNotAvailable  = "55P03"
+	insufficientRight = "42501"
+)
+
+// classify judges by SQLSTATE alone; texts are translated and change. An
+// error without one comes from the network or from a context, never from the
+// data: rows are encoded by our own code, which cannot fail.
+func classify(err error) class {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || len(pg.Code) < 2 {
+		return outage
+	}
+	switch pg.Code {
+	case "XX001", "XX002": // corrupted data, corrupted index
+		return outage
+	}
+	switch pg.Code[:2] {
+	case "08", // connection
+		"25", // transaction state: read-only (25006) after a failover, idle timeout
+		"40", // serialization, deadlock
+		"53", // disk full, memory, too many connections
+		"55", // lock timeout, object in use
+		"57", // shutdown, crash, cancelled
+		"58": // I/O
+		return outage
+	case "28", // authorization
+		"3D", // no such database
+		"3F", // no such schema
+		"42", // no such table or column, no right
+		"0A": // not supported
+		return setup
+	}
+	return data
+}
+
+// explain turns an error of a statement into what the sink acts upon: a
+// *message.SetupError, message.ErrTooSlow, or the error itself, an outage.
+func explain(doing string, err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch {
+		case pg.Code == queryCanceled:
+			return fmt.Errorf("%s: %w: %w", doing, message.ErrTooSlow, err)
+		case classify(err) == setup:
+			return &message.SetupError{Reason: doing, Advice: advice(pg), Err: err}
+		}
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// advice says which key or grant to change.
+func advice(pg *pgconn.PgError) string {
+	switch {
+	case pg.Code == insufficientRight:
+		return "grant the role in postgres.url the missing right: it needs USAGE on schema landfall, SELECT, INSERT and UPDATE on its tables, SELECT and INSERT on the messages table, TEMPORARY on the database"
+	case pg.Code[:2] == "28":
+		return "check user and password in postgres.url"
+	case pg.Code[:2] == "3D":
+		return "create the database, or correct its name in postgres.url"
+	case pg.Code == "42P01" || pg.Code == "3F000":
+		return "run `app migrate up`, or remove `migrate: off`, or correct messages_table"
+	case pg.Code[:2] == "42":
+		return "the table is not as Landfall's migrations left it: undo the change, or name another one in messages_table"
+	}
+	return ""
+}

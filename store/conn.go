@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// applicationPrefix marks our sessions in pg_stat_activity. A session of our
+// role that carries it and blocks the cursor may be ended as a ghost.
+const applicationPrefix = "landfall "
+
+func applicationName(cluster, node string) string {
+	name := applicationPrefix + cluster + "/" + node
+	return name[:min(len(name), 63)] // Postgres truncates at NAMEDATALEN
+}
+
+// configure makes connections notice a dead peer within seconds, on both
+// sides: a server that vanished must not hold the sink, and a client that
+// vanished must not hold the cursor's lock.
+func configure(cfg *pgxpool.Config, application string, streams int) {
+	cfg.MaxConns = max(cfg.MaxConns, int32(streams)+4)
+	cc := cfg.ConnConfig
+	if cc.ConnectTimeout == 0 {
+		cc.ConnectTimeout = 5 * time.Second
+	}
+	cc.RuntimeParams["application_name"] = application
+	dialer := &net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3},
+		Control:         dialControl,
+	}
+	cc.DialFunc = dialer.DialContext
+	if len(cc.Fallbacks) > 0 && cc.ValidateConnect == nil {
+		// Several hosts: the one that takes writes, after a failover too.
+		cc.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	cfg.AfterConnect = serverKeepalives
+}
+
+// serverKeepalives has the server notice our death across a dead network.
+// Unix sockets ignore these settings, and a pooler may refuse them: neither
+// is a reason not to connect.
+func serverKeepalives(ctx context.Context, c *pgx.Conn) error {
+	for _, s := range []string{"tcp_keepalives_idle = 5", "tcp_keepalives_interval = 2", "tcp_keepalives_count = 3", "tcp_user_timeout = 15000"} {
+		if _, err := c.Exec(ctx, "SET "+s, pgx.QueryExecModeSimpleProtocol); err != nil && c.IsClosed() {
+			return err
+		}
+	}
+	return nil
+}
+
+// transactionSettings are made inside each transaction (SET LOCAL), because
+// settings of a session do not hold behind a transaction pooler.
+const transactionSettings = `SELECT set_config('synchronous_commit', 'on', true),
+	set_config('statement_timeout', $1, true),
+	set_config('lock_timeout', $2, true),
+	set_config('idle_in_transaction_session_timeout', $3, true)`
+
+// milliseconds writes a duration the way Postgres reads a bare number.
+func milliseconds(d time.Duration) string {
+	return strconv.FormatInt(d.Milliseconds(), 10)
+}

@@ -1,0 +1,84 @@
+// Package store is all of Landfall's SQL on the way of a message: the fenced
+// cursor, the COPY that moves with it in one transaction, the careful path
+// for batches that COPY refuses, dead letters, duplicates, gaps, and the marks
+// that tell how long something has been stored.
+//
+// A Stream writes batches. Whatever goes wrong, a batch is in Postgres
+// completely or not at all, and the cursor in landfall.streams tells which:
+// callers never guess the outcome of a failed Write, they read the cursor.
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"landfall/cluster"
+)
+
+// Limits on what a transaction of the sink may wait for. The client's own
+// deadline is longer than the server's, so that the server speaks first.
+const (
+	statementTimeout = 30 * time.Second
+	lockTimeout      = 3 * time.Second
+	idleTimeout      = 30 * time.Second // idle in transaction
+	writeDeadline    = 60 * time.Second // a whole batch, client side
+	callDeadline     = 10 * time.Second // one small statement, client side
+)
+
+// Store is this node's connections to Postgres.
+type Store struct {
+	pool    *pgxpool.Pool
+	cluster string
+	table   pgx.Identifier // the messages table
+}
+
+// Open prepares connections for the cluster's node; it does not connect, so
+// it succeeds while Postgres is away.
+func Open(c *cluster.Config, node string) (*Store, error) {
+	cfg, err := pgxpool.ParseConfig(c.Postgres.URL)
+	if err != nil {
+		return nil, fmt.Errorf("postgres.url: %w", err)
+	}
+	configure(cfg, applicationName(c.Name, node), len(c.Streams))
+	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open connection pool: %w", err)
+	}
+	schema, name, found := strings.Cut(c.MessagesTable, ".")
+	if !found {
+		schema, name = "public", c.MessagesTable
+	}
+	return &Store{pool: pool, cluster: c.Name, table: pgx.Identifier{schema, name}}, nil
+}
+
+// Close closes the connections, after those in use came back.
+func (s *Store) Close() { s.pool.Close() }
+
+// Ping tells whether Postgres answers.
+func (s *Store) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	defer cancel()
+	return s.pool.Ping(ctx)
+}
+
+// Stream returns the writer of one of the cluster's streams. A Stream is used
+// by one goroutine at a time; Encode may run beside the other methods.
+func (s *Store) Stream(name string) *Stream {
+	return &Stream{Store: s, name: name}
+}
+
+// Stream reads and moves one stream's cursor, and stores its messages.
+type Stream struct {
+	*Store
+	name   string
+	id     int64  // landfall.streams.id of the incarnation being written
+	idKey  string // name of the unique constraint on message ids
+	pkey   string // name of the primary key
+	streak streak // failures in a row, across batches
+	waits  int    // lock timeouts in a row on the cursor, see countWaits
+}

@@ -1,0 +1,150 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"landfall/message"
+)
+
+// Write stores a batch that starts right behind cur and moves the cursor with
+// it, in one transaction. The batch's rows were made by Encode.
+//
+// Errors: message.ErrMoved if Postgres stands elsewhere, *message.SetupError,
+// message.ErrTooSlow, or an outage. After ErrMoved and an outage the cursor
+// has to be read again: the COMMIT may have happened though its answer was
+// lost. Bad rows are not errors; they become dead letters.
+//
+// ctx should not end while a batch is in hand, unless waiting any longer is
+// worse than an outcome that has to be looked up.
+func (s *Stream) Write(ctx context.Context, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeDeadline)
+	defer cancel()
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return message.Outcome{}, explain("connect to Postgres", err)
+	}
+	defer conn.Release()
+
+	out, err := s.copyBatch(ctx, conn, cur, b)
+	if err != nil && classify(err) == data {
+		out, err = s.writeCarefully(ctx, conn, cur, b)
+	} else if err == nil {
+		s.streak.good()
+	}
+	s.countWaits(ctx, err)
+	return out, err
+}
+
+// copyBatch is the fast path: fence, COPY, cursor, COMMIT.
+func (s *Stream) copyBatch(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
+	if err := s.begin(ctx, conn, cur); err != nil {
+		return message.Outcome{}, err
+	}
+	n, err := s.copyRows(ctx, conn, s.table, b.Rows)
+	if err != nil {
+		return message.Outcome{}, s.abort(ctx, conn, "copy into "+s.table.Sanitize(), err)
+	}
+	if n != int64(len(b.Messages)) {
+		return message.Outcome{}, s.abort(ctx, conn, "", s.discarded())
+	}
+	next, err := s.commit(ctx, conn, cur, &b.Messages[len(b.Messages)-1])
+	return message.Outcome{Cursor: next, Rows: len(b.Messages)}, err
+}
+
+// begin opens the transaction behind the fence: the cursor's row is locked,
+// so that of two sinks only one goes on, and it must stand where the caller
+// believes. It is one round trip.
+func (s *Stream) begin(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor) error {
+	var seq int64
+	batch := beginWith()
+	batch.Queue(`SELECT last_seq FROM landfall.streams WHERE id = $1 FOR UPDATE`, cur.StreamID).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&seq) })
+	err := conn.SendBatch(ctx, batch).Close()
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return s.abort(ctx, conn, "", message.ErrMoved) // restored to before the stream was known
+	case err != nil:
+		return s.abort(ctx, conn, "lock the cursor", err)
+	case uint64(seq) != cur.Seq:
+		return s.abort(ctx, conn, "", message.ErrMoved)
+	}
+	return nil
+}
+
+// beginWith queues the start of every transaction of ours.
+func beginWith() *pgx.Batch {
+	batch := &pgx.Batch{}
+	batch.Queue("BEGIN")
+	batch.Queue(transactionSettings, milliseconds(statementTimeout), milliseconds(lockTimeout), milliseconds(idleTimeout))
+	return batch
+}
+
+// commit moves the cursor to the last message and commits, in one round trip.
+func (s *Stream) commit(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, last *message.Message) (message.Cursor, error) {
+	next := message.Cursor{StreamID: cur.StreamID, Incarnation: cur.Incarnation, Seq: last.Seq, Last: last.Fingerprint()}
+	batch := &pgx.Batch{}
+	batch.Queue(`UPDATE landfall.streams SET last_seq = $2, last_time = $3, last_msg_id = $4, updated_at = now() WHERE id = $1`,
+		cur.StreamID, int64(next.Seq), next.Last.Time.UnixNano(), idBytes(next.Last.ID))
+	return next, s.finish(ctx, conn, batch)
+}
+
+// finish sends the batch's statements with a COMMIT behind them. A COMMIT of
+// a transaction that had failed answers ROLLBACK without an error.
+func (s *Stream) finish(ctx context.Context, conn *pgxpool.Conn, batch *pgx.Batch) error {
+	var tag pgconn.CommandTag
+	batch.Queue("COMMIT").Exec(func(t pgconn.CommandTag) error { tag = t; return nil })
+	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
+		return s.abort(ctx, conn, "commit", err)
+	}
+	if tag.String() != "COMMIT" {
+		return fmt.Errorf("commit: Postgres answered %s", tag)
+	}
+	return nil
+}
+
+// copyRows sends encoded rows to a table and returns how many it took.
+func (s *Stream) copyRows(ctx context.Context, conn *pgxpool.Conn, table pgx.Identifier, rows []byte) (int64, error) {
+	body := io.MultiReader(strings.NewReader(copyHeader), bytes.NewReader(rows), strings.NewReader(copyTrailer))
+	tag, err := conn.Conn().PgConn().CopyFrom(ctx, body, "COPY "+table.Sanitize()+" ("+columnList+") FROM STDIN BINARY")
+	return tag.RowsAffected(), err
+}
+
+// abort rolls back, if the connection still lives, and explains the error.
+// A connection that is not idle afterwards is closed by the pool.
+func (s *Stream) abort(ctx context.Context, conn *pgxpool.Conn, doing string, err error) error {
+	if !conn.Conn().IsClosed() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_, _ = conn.Exec(ctx, "ROLLBACK")
+	}
+	if doing == "" {
+		return err
+	}
+	return explain(doing, err)
+}
+
+// discarded is the error when fewer rows arrived than were sent.
+func (s *Stream) discarded() error {
+	return &message.SetupError{
+		Reason: "a trigger or rule on " + s.table.Sanitize() + " discards rows",
+		Advice: "remove it, or let it raise an error: Landfall does not lose messages on purpose",
+	}
+}
+
+// idBytes is a message id as landfall's own tables hold it: any bytes.
+func idBytes(id string) []byte {
+	if id == "" {
+		return nil
+	}
+	return []byte(id)
+}
