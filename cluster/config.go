@@ -4,7 +4,11 @@
 // may use it.
 package cluster
 
-import "time"
+import (
+	"net"
+	"path/filepath"
+	"time"
+)
 
 // Config is a checked cluster.yaml: defaults filled in, values expanded.
 type Config struct {
@@ -16,7 +20,7 @@ type Config struct {
 	ElectionTimeout time.Duration // base of the Raft election timers; 0: stock timers
 	Streams         []Stream      // in file order
 	Postgres        Postgres
-	MessagesTable   string // "schema.table" of the messages table, unquoted names
+	MessagesTable   string // "schema.table" of the messages table, plain lower case names
 	Token           string // auth.token; "": no authentication
 	AllowInsecure   bool   // bind beyond loopback without a token
 }
@@ -64,4 +68,47 @@ func (c *Config) Node(name string) (Node, bool) {
 		}
 	}
 	return Node{}, false
+}
+
+// NodeNames lists the nodes' names in file order.
+func (c *Config) NodeNames() []string {
+	names := make([]string, len(c.Nodes))
+	for i, n := range c.Nodes {
+		names[i] = n.Name
+	}
+	return names
+}
+
+// Routes lists the route addresses of all nodes, host:port. Every node gets
+// the same list, its own address included.
+func (c *Config) Routes() []string {
+	routes := make([]string, len(c.Nodes))
+	for i, n := range c.Nodes {
+		routes[i] = n.Route
+	}
+	return routes
+}
+
+// Clients lists the client addresses of all nodes, host:port.
+func (c *Config) Clients() []string {
+	clients := make([]string, len(c.Nodes))
+	for i, n := range c.Nodes {
+		clients[i] = n.Client
+	}
+	return clients
+}
+
+// DataDir is the directory in which a node keeps its files.
+func (c *Config) DataDir(node string) string {
+	return filepath.Join(c.Data, node)
+}
+
+// Bind turns one of the node's addresses, which others use, into the one to
+// bind here: the same port on the Listen host, if there is one.
+func (n Node) Bind(addr string) string {
+	_, port, err := net.SplitHostPort(addr)
+	if n.Listen == "" || err != nil {
+		return addr
+	}
+	return net.JoinHostPort(n.Listen, port)
 }

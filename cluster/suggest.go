@@ -1,0 +1,93 @@
+package cluster
+
+import "strings"
+
+// rootKeys are the keys at the top level of cluster.yaml.
+func rootKeys() []string {
+	return []string{"cluster", "nodes", "data", "sync", "election_timeout", "streams",
+		"postgres", "messages_table", "auth", "allow_insecure"}
+}
+
+func nodeKeys() []string { return []string{"client", "route", "http", "listen"} }
+
+func streamKeys() []string {
+	return []string{"subjects", "max_bytes", "replay_window", "duplicate_window"}
+}
+
+func postgresKeys() []string { return []string{"url", "migrate", "migrate_url"} }
+
+func authKeys() []string { return []string{"token"} }
+
+// unknownKey says what the writer of an unknown key may have meant: a key
+// of this place spelled alike, or a key of another place.
+func unknownKey(key string, known []string) string {
+	if near := nearest(key, known); near != "" {
+		return "unknown key, did you mean " + near + "?"
+	}
+	for _, place := range []struct {
+		name string
+		keys []string
+	}{
+		{"the top level", rootKeys()},
+		{"nodes.NAME", nodeKeys()},
+		{"streams.NAME", streamKeys()},
+		{"postgres", postgresKeys()},
+		{"auth", authKeys()},
+	} {
+		for _, k := range place.keys {
+			if k == key {
+				return "unknown key here; it belongs in " + place.name
+			}
+		}
+	}
+	return "unknown key; known here: " + strings.Join(known, ", ")
+}
+
+// nearest returns the known word that is most like the given one, or "".
+func nearest(word string, known []string) string {
+	if len(word) > 64 {
+		return ""
+	}
+	best, bestDistance := "", 3
+	plain := plainWord(word)
+	for _, k := range known {
+		d := distance(plain, plainWord(k))
+		// Two slips in a short word make it another word.
+		if d < bestDistance && d*3 <= len(k) {
+			best, bestDistance = k, d
+		}
+	}
+	return best
+}
+
+// plainWord drops what people write differently: case, - and _.
+func plainWord(s string) string {
+	return strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(s))
+}
+
+// distance counts the letters to insert, drop, change or swap with their
+// neighbour to make b of a.
+func distance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	rows := make([][]int, len(x)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(y)+1)
+		rows[i][0] = i
+	}
+	for j := range rows[0] {
+		rows[0][j] = j
+	}
+	for i := 1; i <= len(x); i++ {
+		for j := 1; j <= len(y); j++ {
+			cost := 1
+			if x[i-1] == y[j-1] {
+				cost = 0
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+cost)
+			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(x)][len(y)]
+}
