@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"log"
+	"strings"
+
+	"github.com/choria-io/fisk"
+	"github.com/nats-io/nats.go"
+)
+
+// publication watches over `app nats pub`. natscli's own pub prints
+// "Published" and exits 0 even when no stream took the message; ours waits for
+// JetStream's acknowledgement unless told otherwise, and fails without it.
+type publication struct {
+	publishing bool // the command is pub
+	storing    bool // and it waits for the acknowledgement
+	lost       int  // messages that pub logged as not published
+}
+
+// storeByDefault turns --jetstream of pub on and adds --no-jetstream.
+func (p *publication) storeByDefault(cmd *fisk.CmdClause) error {
+	pub := cmd.GetCommand("publish")
+	if pub == nil {
+		return errors.New("nest the NATS CLI: it has no publish command any more")
+	}
+	flag := pub.GetFlag("jetstream")
+	if flag == nil {
+		return errors.New("nest the NATS CLI: publish has no --jetstream any more")
+	}
+	value := &negatable{flag.Model().Value}
+	flag.Default("true").SetValue(value)
+	flag.Help("Wait until a stream has stored the message (the default)")
+	pub.PreAction(func(*fisk.ParseContext) error {
+		p.publishing, p.storing = true, value.String() == "true"
+		return nil
+	})
+	return nil
+}
+
+// verdict has the last word on what natscli returned.
+func (p *publication) verdict(err error) error {
+	switch {
+	case !p.publishing:
+		return err
+	case errors.Is(err, nats.ErrNoResponders):
+		return fmt.Errorf("nothing stored the message: no stream takes this subject, or its leader is just being elected: %w", err)
+	case errors.Is(err, nats.ErrTimeout):
+		return fmt.Errorf("no stream acknowledged the message; whether it is stored is unknown, repeat it with the same Nats-Msg-Id: %w", err)
+	case err == nil && p.storing && p.lost > 0:
+		return fmt.Errorf("%d messages were not acknowledged, see above", p.lost)
+	}
+	return err
+}
+
+// negatable is a boolean flag's value that also takes --no-.
+type negatable struct{ fisk.Value }
+
+func (*negatable) IsBoolFlag() bool          { return true }
+func (*negatable) BoolFlagIsNegatable() bool { return true }
+
+// natsLogger is what natscli logs through.
+type natsLogger struct {
+	*log.Logger
+	pub *publication
+}
+
+// Printf logs, and counts the messages that were not published: with
+// --send-on=newline natscli only logs them, and goes on to exit 0. Its format
+// is all there is to tell them by; a test notices when it changes.
+func (l *natsLogger) Printf(format string, a ...any) {
+	if strings.HasPrefix(format, "Could not publish message") {
+		l.pub.lost++
+	}
+	l.Logger.Printf(format, a...)
+}

@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/choria-io/fisk"
+
+	"landfall/cluster"
+)
+
+func addValidate(app *fisk.Application, env *env) {
+	cmd := app.Command("validate", "Check cluster.yaml, and say what it means")
+	cmd.HelpLong(`Prints every problem of the file at once, with line and column, and exits 2; or
+says what the file means, and how long Postgres may be away before a stream is
+full. Nothing is connected to.
+
+Examples:
+
+	app validate
+	app validate --config staging.yaml --json`)
+	config := configFlag(cmd)
+	asJSON := cmd.Flag("json", "Print JSON").UnNegatableBool()
+	env.do(cmd, func(context.Context) error {
+		cfg, err := loadCluster(*config)
+		if *asJSON {
+			return env.validateJSON(*config, cfg, err)
+		}
+		if err != nil {
+			return err
+		}
+		return printSummary(env.stdout, cfg)
+	})
+}
+
+// validation is what `app validate --json` prints.
+type validation struct {
+	File     string         `json:"file"`
+	Fine     bool           `json:"fine"`
+	Error    string         `json:"error,omitempty"` // the file could not be read
+	Problems []problem      `json:"problems,omitempty"`
+	Cluster  string         `json:"cluster,omitempty"`
+	Nodes    []string       `json:"nodes,omitempty"`
+	Postgres string         `json:"postgres,omitempty"`
+	Streams  []streamBudget `json:"streams,omitempty"`
+}
+
+type problem struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column,omitempty"`
+	Key     string `json:"key,omitempty"`
+	Message string `json:"message"`
+}
+
+// validateJSON prints the same as JSON; a problem is exit code 2 here too.
+func (e *env) validateJSON(path string, cfg *cluster.Config, err error) error {
+	v := validation{File: path, Fine: err == nil}
+	var found *cluster.Problems
+	switch {
+	case errors.As(err, &found):
+		for _, p := range *found {
+			v.Problems = append(v.Problems, problem{p.File, p.Line, p.Column, p.Key, p.Message})
+		}
+	case err != nil:
+		v.Error = err.Error()
+	default:
+		v.Cluster, v.Postgres = cfg.Name, cfg.Postgres.Place()
+		for _, n := range cfg.Nodes {
+			v.Nodes = append(v.Nodes, n.Name)
+		}
+		v.Streams = budgets(cfg)
+	}
+	if printErr := e.printJSON(v); printErr != nil {
+		return printErr
+	}
+	if err != nil {
+		return misuse(errReported, "")
+	}
+	return nil
+}
+
+// printSummary says what a checked configuration means.
+func printSummary(w io.Writer, cfg *cluster.Config) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(tw, "%s is fine\n\n", cfg.Path)
+	fmt.Fprintf(tw, "cluster\t%s, %s, every message on %s\n", cfg.Name, count(len(cfg.Nodes), "node"), count(cfg.Replicas(), "node"))
+	fmt.Fprintf(tw, "files\t%s/NODE, sync %s\n", strings.TrimSuffix(cfg.Data, "/"), cfg.Sync)
+	fmt.Fprintf(tw, "elections\t%s\n", elections(cfg))
+	fmt.Fprintf(tw, "access\t%s\n", access(cfg))
+	fmt.Fprintf(tw, "Postgres\t%s, table %s, migrations %s\n\n", cfg.Postgres.Place(), cfg.MessagesTable, migrations(cfg))
+
+	fmt.Fprintln(tw, "NODE\tNATS CLIENTS\tROUTES\tHTTP\tBINDS")
+	for _, n := range cfg.Nodes {
+		binds := n.Listen
+		if binds == "" {
+			binds = "as named"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", n.Name, n.Client, n.Route, n.HTTP, binds)
+	}
+	fmt.Fprintln(tw, "\nSTREAM\tSUBJECTS\tLIMIT\tKEPT AFTER STORING\tIDS KNOWN TO JETSTREAM")
+	for _, s := range cfg.Streams {
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", s.Name, strings.Join(s.Subjects, " "), sizeText(s.MaxBytes),
+			durationText(s.ReplayWindow), durationText(s.DuplicateWindow))
+	}
+	fmt.Fprintf(tw, "\nHow long Postgres may be away before a stream refuses messages, with bodies of 1 KB:\n\nSTREAM")
+	for _, rate := range budgetRates() {
+		fmt.Fprintf(tw, "\t%s/s", thousands(rate))
+	}
+	fmt.Fprintln(tw)
+	for _, b := range budgets(cfg) {
+		fmt.Fprint(tw, b.Stream)
+		for _, o := range b.Outages {
+			fmt.Fprintf(tw, "\t%s", durationText(o.lasts))
+		}
+		fmt.Fprintln(tw)
+	}
+	return tw.Flush()
+}
+
+func elections(cfg *cluster.Config) string {
+	if cfg.ElectionTimeout == 0 {
+		return "with the NATS server's own timers"
+	}
+	return "after about " + durationText(cfg.ElectionTimeout) + " without a leader"
+}
+
+func access(cfg *cluster.Config) string {
+	switch {
+	case cfg.Token != "":
+		return "with a token"
+	case cfg.AllowInsecure:
+		return "open to whoever reaches the ports (allow_insecure)"
+	default:
+		return "open, from this machine only"
+	}
+}
+
+func migrations(cfg *cluster.Config) string {
+	if cfg.Postgres.Migrate {
+		return "at start"
+	}
+	return "by hand (app migrate up)"
+}
