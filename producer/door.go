@@ -1,0 +1,143 @@
+// Package producer is the HTTP door to the streams. A request names a subject
+// and carries one message; the door publishes it under one id, and answers 200
+// only after the stream's quorum has it. While a leader is being elected it
+// holds the request and repeats the message under the same id, so that a
+// repeat can never become a second message; when time is up and the outcome
+// is not known it says so with a 503, never with a 2xx. Every refusal is a
+// problem document of RFC 9457 that says what to do.
+//
+// The way of a request: ServeHTTP (http.go) asks for the token (auth.go) and
+// finds room (limits.go), request.go makes a message of it, publish.go has it
+// acknowledged, problem.go words what went wrong.
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"landfall/cluster"
+	"landfall/message"
+)
+
+// Publisher sends a message to its stream and waits for the acknowledgement.
+// An error says nothing about the outcome unless it is a refusal: the message
+// may be stored although the call failed. jetstream.JetStream is one.
+type Publisher interface {
+	PublishMsg(ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt) (*jetstream.PubAck, error)
+}
+
+// Options are what the door must know before anything runs behind it. Zero
+// values mean the defaults named beside them.
+type Options struct {
+	Streams []cluster.Stream // which subjects are taken, and by which stream
+	Token   string           // bearer token; "": nobody is asked
+	Probes  http.Handler     // answers /healthz and /readyz without a token; nil: unknown paths
+	Ready   func() error     // why the node is not ready: the detail of a 503 before Open; may be nil
+
+	MaxPayload       int           // bytes of a message, headers included, that the servers take (1 MiB)
+	MaxInFlight      int           // messages accepted and not yet answered (4096)
+	MaxInFlightBytes int64         // bytes of their bodies (64 MiB)
+	Deadline         time.Duration // how long a message is held for an acknowledgement (10 s)
+	BodyTimeout      time.Duration // how long a client may take to send its body (20 s)
+
+	Log *slog.Logger // nil: silent
+}
+
+// Backend is the running node behind the door.
+type Backend struct {
+	Publisher Publisher
+
+	// Stored reads a message back from the stream's leader, for comparison
+	// when a key was seen before. found is false only if the leader itself
+	// answered that it no longer holds that sequence.
+	Stored func(ctx context.Context, stream string, seq uint64) (m message.Message, found bool, err error)
+
+	// Conn hears the announcements of new stream leaders. nil: none are
+	// heard, and held messages are repeated by the clock alone.
+	Conn *nats.Conn
+}
+
+// Door is the endpoint's http.Handler. It can listen before there is a node
+// behind it: until Open, and after Close, publishing is answered with 503.
+type Door struct {
+	o     Options
+	gate  *gate
+	bells map[string]*bell // by stream; the map never changes
+
+	backend atomic.Pointer[Backend]
+
+	mu  sync.Mutex // guards sub, and orders Open and Close
+	sub *nats.Subscription
+}
+
+// New makes a closed door.
+func New(o Options) *Door {
+	o.MaxPayload = positive(o.MaxPayload, 1<<20)
+	o.MaxInFlight = positive(o.MaxInFlight, 4096)
+	o.MaxInFlightBytes = positive(o.MaxInFlightBytes, 64<<20)
+	o.Deadline = positive(o.Deadline, 10*time.Second)
+	o.BodyTimeout = positive(o.BodyTimeout, 20*time.Second)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &Door{
+		o:     o,
+		gate:  &gate{maxMessages: o.MaxInFlight, maxBytes: o.MaxInFlightBytes},
+		bells: make(map[string]*bell, len(o.Streams)),
+	}
+	for _, s := range o.Streams {
+		d.bells[s.Name] = newBell()
+	}
+	return d
+}
+
+// positive returns v, or the default if v is not above zero.
+func positive[T int | int64 | time.Duration](v, byDefault T) T {
+	if v > 0 {
+		return v
+	}
+	return byDefault
+}
+
+// Open lets messages through to the node.
+func (d *Door) Open(b Backend) error {
+	if b.Publisher == nil || b.Stored == nil {
+		return errors.New("open door: a publisher and a way to read stored messages are needed")
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.backend.Load() != nil {
+		return errors.New("open door: it is open already")
+	}
+	if b.Conn != nil {
+		sub, err := listen(b.Conn, d.bells)
+		if err != nil {
+			return fmt.Errorf("open door: listen for new leaders: %w", err)
+		}
+		d.sub = sub
+	}
+	d.backend.Store(&b)
+	return nil
+}
+
+// Close refuses new messages; those already held go on to their end. Call it
+// after http.Server.Shutdown and before the node's connection closes.
+func (d *Door) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.backend.Store(nil)
+	if d.sub != nil {
+		// It fails only if the connection is closed, and then it is gone too.
+		_ = d.sub.Unsubscribe()
+		d.sub = nil
+	}
+}

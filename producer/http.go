@@ -1,0 +1,98 @@
+package producer
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// publishPath is where messages go; the rest of the path is the subject.
+const publishPath = "/v1/publish/"
+
+// ServeHTTP finds the way: probes are open to everybody, everything else asks
+// for the token first. Paths are not cleaned and never redirected, so that a
+// message cannot end up under a subject that its sender did not write.
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		// The whole body must be here by then, also one that is refused
+		// unread: net/http reads on a little to keep the connection.
+		// A writer without deadlines is not a network connection.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d.o.BodyTimeout))
+	}
+	if d.o.Probes != nil && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz") {
+		d.o.Probes.ServeHTTP(w, r)
+		return
+	}
+	if err := d.authorise(r); err != nil {
+		d.refuse(w, r, nil, err)
+		return
+	}
+	subject, ok := strings.CutPrefix(r.URL.EscapedPath(), publishPath)
+	switch {
+	case !ok || strings.Contains(subject, "/"):
+		d.refuse(w, r, nil, fmt.Errorf("%w: %s", errNoPath, r.URL.Path))
+	case r.Method != http.MethodPost:
+		d.refuse(w, r, nil, fmt.Errorf("%w, not a %s", errMethod, r.Method))
+	default:
+		d.servePublish(w, r, subject)
+	}
+}
+
+// servePublish takes one message through the door.
+func (d *Door) servePublish(w http.ResponseWriter, r *http.Request, escapedSubject string) {
+	m, done, err := d.through(w, r, escapedSubject)
+	if err != nil {
+		d.refuse(w, r, m, err)
+		return
+	}
+	answer(w, http.StatusOK, "application/json", done)
+}
+
+// through returns the message as far as it was understood, also on errors. Its
+// room is free again when it returns: a client that is slow to read its
+// answer takes none.
+func (d *Door) through(w http.ResponseWriter, r *http.Request, escapedSubject string) (*incoming, receipt, error) {
+	b := d.backend.Load()
+	if b == nil {
+		return nil, receipt{}, d.notOpen()
+	}
+	s, err := d.gate.enter()
+	if err != nil {
+		return nil, receipt{}, err
+	}
+	defer s.leave()
+	m, err := d.accept(r, escapedSubject, s)
+	if err != nil {
+		return m, receipt{}, err
+	}
+	// The body is here. net/http reads on in the background to notice when
+	// the client goes away; a deadline that passes would look like that.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	done, err := d.publish(r.Context(), b, m)
+	return m, done, err
+}
+
+func (d *Door) notOpen() error {
+	if d.o.Ready != nil {
+		if err := d.o.Ready(); err != nil {
+			return fmt.Errorf("%w: %w", errNotOpen, err)
+		}
+	}
+	return errNotOpen
+}
+
+// Server is an http.Server with limits that suit the door: idle and slow
+// clients are let go, and an answer may take as long as a body and a hold.
+// Its own complaints (broken TLS, panics) go to log.
+func Server(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		WriteTimeout:      time.Minute,
+		MaxHeaderBytes:    32 << 10, // below what JetStream stores
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
