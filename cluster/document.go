@@ -141,7 +141,8 @@ func (d *document) positionOf(n ast.Node) position {
 	if strings.HasPrefix(string(line[at.column-1:]), first) {
 		return at
 	}
-	if i := strings.LastIndex(string(line[:at.column-1]), first); i >= 0 {
+	before := line[:min(len(line), at.column-1+utf8.RuneCountInString(first))]
+	if i := strings.LastIndex(string(before), first); i >= 0 {
 		at.column = utf8.RuneCountInString(string(line)[:i]) + 1
 	}
 	return at
@@ -174,5 +175,16 @@ func kind(n ast.Node) string {
 	case *ast.MappingNode, *ast.MappingValueNode:
 		return "a mapping"
 	}
-	return "an anchor, alias or tag, which cluster.yaml does not use (a text that begins with * & or ! must be quoted)"
+	return "an anchor, alias, tag or merge"
+}
+
+// quoteHint says when quotes would make a text of a node that is none.
+func quoteHint(n ast.Node) string {
+	switch n.(type) {
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
+		return "; put it in quotes"
+	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
+		return "; a text that begins with * & or ! must be quoted"
+	}
+	return ""
 }

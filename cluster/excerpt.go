@@ -72,9 +72,10 @@ var (
 	topKey = regexp.MustCompile(`^["']?([^\s:"'{}\[\]]+)["']?\s*:(\s|$)`)
 	// A key of the line, as far as its colon, wherever the line begins.
 	lineKey = regexp.MustCompile(`^[\s{,-]*["']?([^\s:"'{}\[\]]+)["']?\s*:(\s+|$)`)
-	// What looks like a secret wherever it stands.
-	secretKey = regexp.MustCompile(`(?i)(token|passw|pwd|secret|credential|api_?key)\w*["']?\s*[:=]\s*`)
-	urlUser   = regexp.MustCompile(`://([^\s]*)@`)
+	// Every name that a value follows.
+	anyKey = regexp.MustCompile(`(?:^|[\s{,])["']?([\w-]+)["']?\s*[:=]\s*`)
+	// The part of a URL before the host.
+	urlUser = regexp.MustCompile(`://([^\s]*)@`)
 	// A value that only names a variable holds no secret.
 	bareVariable = regexp.MustCompile(`^["']?\$\{\w+(\?[^}]*)?\}["']?\s*(}\s*)?(#.*)?$`)
 	// A database URL of which one can tell for certain what its password is.
@@ -91,8 +92,10 @@ func secretSpans(lines []string, line int) []span {
 		return inCharacters(text, []span{s})
 	}
 	var spans []span
-	if m := secretKey.FindStringIndex(text); m != nil {
-		spans = append(spans, valueSpan(text, m[1]))
+	for _, m := range anyKey.FindAllStringSubmatchIndex(text, -1) {
+		if namesSecret(text[m[2]:m[3]]) {
+			spans = append(spans, valueSpan(text, m[1]))
+		}
 	}
 	if m := urlUser.FindStringSubmatchIndex(text); m != nil {
 		spans = append(spans, span{m[2], m[3]})
@@ -110,11 +113,7 @@ func secretPart(lines []string, line int) (span, bool) {
 			section = m[1]
 		}
 	}
-	meant := section
-	if near := nearest(section, rootKeys()); near != "" {
-		meant = near
-	}
-	if meant != "auth" && meant != "postgres" && slices.Contains(rootKeys(), meant) {
+	if !holdsSecrets(section) {
 		return span{}, false
 	}
 	text, start := lines[line-1], 0
@@ -125,6 +124,28 @@ func secretPart(lines []string, line int) (span, bool) {
 		}
 	}
 	return valueSpan(text, start), true
+}
+
+// namesSecret tells whether a key, or what it may be a slip for, names a
+// secret, wherever it stands.
+func namesSecret(key string) bool {
+	words := []string{"token", "password", "passwd", "passphrase", "secret", "credentials"}
+	if nearest(key, words) != "" {
+		return true
+	}
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(strings.ToLower(key), w) })
+}
+
+// holdsSecrets tells it of a section of the file. A key that is none counts
+// as the one it looks like, and if it looks like none, as secret.
+func holdsSecrets(section string) bool {
+	open := slices.Concat(rootKeys(), nodeKeys(), streamKeys())
+	open = slices.DeleteFunc(open, func(k string) bool { return k == "auth" || k == "postgres" })
+	closed := slices.Concat([]string{"auth", "postgres"}, authKeys(), postgresKeys())
+	if !slices.Contains(open, section) {
+		section = nearest(section, slices.Concat(closed, open))
+	}
+	return !slices.Contains(open, section)
 }
 
 // valueSpan is the secret within a value that begins at byte from.

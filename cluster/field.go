@@ -34,7 +34,7 @@ func (f field) mapping(known ...string) (mapping, bool) {
 		at := f.doc.positionOf(pair.Key)
 		name, ok := isScalar(pair.Key)
 		if !ok {
-			f.doc.problem(at, f.key, "a key must be a plain text, not %s; put it in quotes if it is meant so", kind(pair.Key))
+			f.doc.problem(at, f.key, "a key must be a plain text, not %s%s", kind(pair.Key), quoteHint(pair.Key))
 			continue
 		}
 		key := name
@@ -80,12 +80,7 @@ type text struct {
 func (f field) text() (text, bool) {
 	raw, ok := isScalar(f.node)
 	if !ok {
-		hint := ""
-		switch f.node.(type) {
-		case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-			hint = "; put it in quotes"
-		}
-		f.problem("must be a text, not %s%s", kind(f.node), hint)
+		f.problem("must be a text, not %s%s", kind(f.node), quoteHint(f.node))
 		return text{}, false
 	}
 	return f.expanded(raw)

@@ -28,15 +28,15 @@ func unknownKey(key string, known []string) string {
 		name string
 		keys []string
 	}{
-		{"the top level", rootKeys()},
-		{"nodes.NAME", nodeKeys()},
-		{"streams.NAME", streamKeys()},
-		{"postgres", postgresKeys()},
-		{"auth", authKeys()},
+		{"at the top level", rootKeys()},
+		{"in nodes.NAME", nodeKeys()},
+		{"in streams.NAME", streamKeys()},
+		{"in postgres", postgresKeys()},
+		{"in auth", authKeys()},
 	} {
 		for _, k := range place.keys {
 			if k == key {
-				return "unknown key here; it belongs in " + place.name
+				return "unknown key here; it belongs " + place.name
 			}
 		}
 	}

@@ -23,9 +23,6 @@ const (
 // electionTimeout is 0, for the stock timers, or within reason: shorter, and
 // a slow fsync looks like a dead leader.
 func (f field) electionTimeout() time.Duration {
-	if t, ok := f.node.(interface{ GetValue() any }); ok && t.GetValue() == uint64(0) {
-		return 0
-	}
 	d, t, ok := f.rawDuration()
 	if ok && d != 0 && (d < minElectionTimeout || d > maxElectionTimeout) {
 		f.problem("%s must be 0 (NATS' own timers) or between %s and %s", t.shown, minElectionTimeout, maxElectionTimeout)
