@@ -1,0 +1,75 @@
+package drill
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRender(t *testing.T) {
+	t.Parallel()
+	stock := time.Duration(0)
+	got := File{
+		Nodes: []Addresses{{"n1", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}},
+		Data:  "/tmp/with \"quotes\"/data", DatabaseURL: "postgres://u:p$x${HOME}@127.0.0.1:5/db",
+		ElectionTimeout: &stock, StreamKeys: "replay_window: 1s", Keys: "duplicate_window: 2s\n",
+	}.Render()
+	want := `cluster: drill
+nodes:
+  n1: { client: "127.0.0.1:1", route: "127.0.0.1:2", http: "127.0.0.1:3" }
+data: "/tmp/with \"quotes\"/data"
+election_timeout: 0
+streams:
+  MESSAGES: { subjects: [messages, "messages.>"], max_bytes: 1GiB, replay_window: 1s }
+postgres: { url: "postgres://u:p$$x$${HOME}@127.0.0.1:5/db" }
+duplicate_window: 2s
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestLastTrouble(t *testing.T) {
+	t.Parallel()
+	calm := `{"level":"INFO","msg":"started"}` + "\n"
+	bad := `{"level":"ERROR","msg":"disk"}` + "\n"
+	for _, tc := range []struct {
+		name, log string
+		want      []string
+	}{
+		{"empty", "", nil},
+		{"calm", calm + calm, []string{calm, calm}},
+		{"errors", bad + calm + bad + calm + bad, []string{bad, bad}},
+		{"panic", calm + "panic: oh\n\ngoroutine 1\n", []string{"panic: oh\n", "goroutine 1\n"}},
+		{"long", bad + strings.Repeat(calm, 2*logTail/len(calm)), []string{calm, calm}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "log")
+			if err := os.WriteFile(path, []byte(tc.log), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := lastTrouble(path, 2)
+			if err != nil || strings.Join(got, "\n") != strings.TrimRight(strings.Join(tc.want, ""), "\n") {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestFreePorts(t *testing.T) {
+	t.Parallel()
+	ports, err := freePorts(50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[int]bool)
+	for _, p := range ports {
+		if seen[p] || p < lowPort || p >= highPort {
+			t.Errorf("port %d", p)
+		}
+		seen[p] = true
+	}
+}
