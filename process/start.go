@@ -1,0 +1,159 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"landfall/node"
+	"landfall/producer"
+	"landfall/sink"
+	"landfall/status"
+	"landfall/store"
+)
+
+// healPoll is how often missing streams and consumers are looked for.
+const healPoll = 5 * time.Second
+
+// start brings the parts up. It waits for the other nodes, not for Postgres.
+func (r *running) start(ctx context.Context) error {
+	if err := r.serveHTTP(); err != nil {
+		return err
+	}
+	var err error
+	if r.store, err = store.Open(r.Config, r.Node); err != nil {
+		return err
+	}
+	if r.server, err = node.Start(node.Options{Config: r.Config, Name: r.Node, Log: r.Log}); err != nil {
+		return err
+	}
+	r.joined.Store(true)
+	r.serving.Go(func() error {
+		select {
+		case err := <-r.server.Fatal():
+			r.fail(err)
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	if r.conn, err = r.server.Connect("landfall " + r.Node); err != nil {
+		return fmt.Errorf("connect to the embedded server: %w", err)
+	}
+	if err := r.server.WaitReady(ctx); err != nil {
+		return err
+	}
+	if err := r.server.EnsureStreams(ctx); err != nil {
+		return err
+	}
+	return r.openDoor()
+}
+
+// serveHTTP listens before anything else runs, so that a port in use is an
+// error at once and probes are answered from the first moment.
+func (r *running) serveHTTP() error {
+	address := r.self.Bind(r.self.HTTP)
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen for HTTP, nodes.%s.http: %w", r.Node, err)
+	}
+	r.probes = status.NewProbes(r.ready)
+	r.door = producer.New(producer.Options{
+		Streams: r.Config.Streams, Token: r.Config.Token, Probes: r.probes, Ready: r.probes.Ready, Log: r.Log,
+	})
+	r.http = producer.Server(r.door, r.Log)
+	r.serving.Go(func() error {
+		if err := r.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			r.fail(fmt.Errorf("serve HTTP on %s: %w", address, err))
+		}
+		return nil
+	})
+	return nil
+}
+
+// openDoor lets messages in and sets the sinks to work.
+func (r *running) openDoor() error {
+	js, err := jetstream.New(r.conn)
+	if err != nil {
+		return fmt.Errorf("use JetStream: %w", err)
+	}
+	sources := make(map[string]*node.Source, len(r.Config.Streams))
+	for _, s := range r.Config.Streams {
+		sources[s.Name] = r.server.Source(r.conn, s)
+	}
+	err = r.door.Open(producer.Backend{Publisher: js, Stored: readBack(sources), Conn: r.conn})
+	if err != nil {
+		return err
+	}
+	var ctx context.Context
+	ctx, r.stopWork = context.WithCancel(context.Background())
+	r.postgres = newReach()
+	r.work.Go(func() error { return r.postgres.poll(ctx, r.store.Ping) })
+	r.work.Go(func() error { return r.heal(ctx) })
+	elsewhere, err := r.startPeers(ctx)
+	if err != nil {
+		return err
+	}
+	tables := &schema{config: r.Config, log: r.Log}
+	for _, s := range r.Config.Streams {
+		one := sink.New(sink.Options{
+			Stream: s, Log: r.Log,
+			Source:   source{sources[s.Name]},
+			Store:    stored{r.store.Stream(s.Name), tables},
+			Postgres: r.postgres.now, Elsewhere: elsewhere,
+		})
+		r.work.Go(func() error { return one.Run(ctx) })
+	}
+	return nil
+}
+
+// startPeers tells the other nodes how this one is doing, and returns what a
+// sink wants to know of them; nil on a single node.
+func (r *running) startPeers(ctx context.Context) (elsewhere func() bool, err error) {
+	if len(r.Config.Nodes) == 1 {
+		return nil, nil
+	}
+	names := make([]string, len(r.Config.Nodes))
+	for i, n := range r.Config.Nodes {
+		names[i] = n.Name
+	}
+	peers, err := status.NewPeers(status.PeersOptions{
+		Cluster: r.Config.Name, Node: r.Node, Nodes: names, Version: r.Version, Conn: r.conn, Log: r.Log,
+		Postgres: func() bool { ok, _ := r.postgres.now(); return ok },
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.work.Go(func() error { return peers.Run(ctx) })
+	return peers.OtherReachesPostgres, nil
+}
+
+// heal brings back streams and consumers that somebody deleted.
+func (r *running) heal(ctx context.Context) error {
+	tick := time.NewTicker(healPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		try, cancel := context.WithTimeout(ctx, healPoll)
+		if err := r.server.EnsureStreams(try); err != nil && ctx.Err() == nil {
+			r.Log.Debug("could not look after the streams", "error", err)
+		}
+		cancel()
+	}
+}
+
+// ready tells why this node cannot acknowledge messages, or nil.
+func (r *running) ready() error {
+	if !r.joined.Load() {
+		return errors.New("starting")
+	}
+	return r.server.Ready()
+}
