@@ -44,7 +44,7 @@ func NewCluster(opts Options) (*Cluster, error) {
 	if opts.Nodes == 0 {
 		opts.Nodes = 3
 	}
-	dir, err := os.MkdirTemp("", "landfall-")
+	dir, err := os.MkdirTemp("", "landfall-nodes-")
 	if err != nil {
 		return nil, fmt.Errorf("make the cluster's directory: %w", err)
 	}

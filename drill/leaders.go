@@ -18,6 +18,11 @@ const Consumer = "postgres"
 // askLeader bounds one question: while leaders are elected nobody answers.
 const askLeader = 500 * time.Millisecond
 
+// askAgain is how often the question is put anew while an answer is awaited:
+// a question that met no leader is lost, and waiting for its answer would make
+// every election look as long as the wait.
+const askAgain = 20 * time.Millisecond
+
 // Leaders are the nodes that lead a stream (and acknowledge publishes) and its
 // consumer (and write to Postgres). A name is "" while there is no leader.
 type Leaders struct {
@@ -36,44 +41,78 @@ func (l Leaders) Both() string {
 // Complete tells whether both have a leader.
 func (l Leaders) Complete() bool { return l.Stream != "" && l.Consumer != "" }
 
-// WhoLeads asks the cluster once. It fails while nobody answers.
+// WhoLeads asks the cluster. It fails if the answers stay out.
 func WhoLeads(ctx context.Context, nc *nats.Conn, stream string) (Leaders, error) {
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return Leaders{}, fmt.Errorf("who leads %s: %w", stream, err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, askLeader)
 	defer cancel()
-	s, err := js.Stream(ctx, stream)
+	return AwaitLeaders(ctx, nc, stream, func(Leaders) bool { return true })
+}
+
+// AwaitLeaders asks until both have a leader and ok is content with them.
+func AwaitLeaders(ctx context.Context, nc *nats.Conn, stream string, ok func(Leaders) bool) (Leaders, error) {
+	inbox := nc.NewInbox()
+	answers := make(chan *nats.Msg, 64)
+	sub, err := nc.ChanSubscribe(inbox+".*", answers)
 	if err != nil {
 		return Leaders{}, fmt.Errorf("who leads %s: %w", stream, err)
 	}
-	c, err := s.Consumer(ctx, Consumer)
-	if err != nil {
-		return Leaders{}, fmt.Errorf("who leads %s/%s: %w", stream, Consumer, err)
-	}
-	return Leaders{leaderOf(s.CachedInfo().Cluster), leaderOf(c.CachedInfo().Cluster)}, nil
-}
+	defer sub.Unsubscribe() //nolint:errcheck // it fails only with the connection
 
-func leaderOf(info *jetstream.ClusterInfo) string {
-	if info == nil {
-		return ""
-	}
-	return info.Leader
-}
-
-// AwaitLeaders waits until both have a leader and ok is content with them.
-func AwaitLeaders(ctx context.Context, nc *nats.Conn, stream string, ok func(Leaders) bool) (Leaders, error) {
-	var last error
+	tick := time.NewTicker(askAgain)
+	defer tick.Stop()
 	var found Leaders
-	err := poll(ctx, 20*time.Millisecond, func(ctx context.Context) (bool, error) {
-		found, last = WhoLeads(ctx, nc, stream)
-		return last == nil && found.Complete() && ok(found), nil
-	})
-	if err != nil {
-		return found, fmt.Errorf("wait for leaders of %s: %w", stream, errors.Join(err, last))
+	last := errNoAnswer
+	for {
+		select {
+		case <-ctx.Done():
+			return found, fmt.Errorf("who leads %s (stream %q, consumer %q): %w", stream, found.Stream, found.Consumer,
+				errors.Join(context.Cause(ctx), last))
+		case <-tick.C:
+			// What cannot be sent now is asked again.
+			if err := errors.Join(
+				nc.PublishRequest("$JS.API.STREAM.INFO."+stream, inbox+".stream", nil),
+				nc.PublishRequest("$JS.API.CONSUMER.INFO."+stream+"."+Consumer, inbox+".consumer", nil),
+			); err != nil {
+				last = err
+			}
+		case msg := <-answers:
+			leader, err := leaderIn(msg)
+			if err != nil {
+				last = err
+				continue
+			}
+			if msg.Subject == inbox+".stream" {
+				found.Stream = leader
+			} else {
+				found.Consumer = leader
+			}
+			if found.Complete() && ok(found) {
+				return found, nil
+			}
+		}
 	}
-	return found, nil
+}
+
+var errNoAnswer = errors.New("no answer")
+
+// leaderIn reads the leader from an answer about a stream or a consumer.
+func leaderIn(msg *nats.Msg) (string, error) {
+	if len(msg.Data) == 0 { // no responders
+		return "", errNoAnswer
+	}
+	var info struct {
+		Cluster struct {
+			Leader string `json:"leader"`
+		} `json:"cluster"`
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(msg.Data, &info); err != nil {
+		return "", fmt.Errorf("read answer: %w", err)
+	}
+	if info.Error != nil {
+		return "", info.Error
+	}
+	return info.Cluster.Leader, nil
 }
 
 // LeadBoth makes one node lead both the stream and its consumer, and waits
