@@ -41,9 +41,13 @@ type env struct {
 // commands lists what adds the commands, in the order of `app --help`.
 func commands() []func(*fisk.Application, *env) {
 	return []func(*fisk.Application, *env){
+		addRun,
+		addDemo,
 		addPostgres,
 		addValidate,
+		addMigrate,
 		addHealth,
+		addVerify,
 		addNATS,
 		addVersion,
 	}

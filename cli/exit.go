@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/choria-io/fisk"
+
+	"landfall/cluster"
 )
 
 // misuseError is what the user mends on the command line or in cluster.yaml.
@@ -48,17 +50,18 @@ func ExitCode(err error) int {
 	}
 }
 
-// report prints err for the user. An error of several lines, such as the list
-// of problems in a cluster.yaml, is printed as it is.
+// report prints err for the user. The problems of a cluster.yaml are printed
+// as they are: each begins with its file and line.
 func report(w io.Writer, err error) {
 	if err == nil || errors.Is(err, errReported) {
 		return
 	}
-	text := strings.TrimRight(err.Error(), "\n")
-	if !strings.Contains(text, "\n") {
-		text = "app: " + text
+	var problems *cluster.Problems
+	if errors.As(err, &problems) {
+		fmt.Fprintln(w, problems)
+	} else {
+		fmt.Fprintln(w, "app: "+strings.TrimSpace(err.Error()))
 	}
-	fmt.Fprintln(w, text)
 	var wrong *misuseError
 	if errors.As(err, &wrong) && wrong.hint != "" {
 		fmt.Fprintln(w, wrong.hint)

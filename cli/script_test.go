@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,10 +51,14 @@ func TestScripts(t *testing.T) {
 			return l.Close()
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits,
-			"nats":  startNATS,
-			"probe": startProbe,
-			"port":  portOf,
+			"exits":    exits,
+			"nats":     startNATS,
+			"probe":    startProbe,
+			"port":     portOf,
+			"public":   publicDir,
+			"freeport": freePort,
+			"until":    until,
+			"killpid":  killPID,
 		},
 	})
 }
@@ -141,4 +148,54 @@ func portOf(ts *testscript.TestScript, _ bool, args []string) {
 	_, port, err := net.SplitHostPort(args[1])
 	ts.Check(err)
 	ts.Setenv(args[0], port)
+}
+
+// publicDir makes a directory that other users can pass through to, and puts
+// it into a variable: as root, Postgres runs as another user.
+func publicDir(ts *testscript.TestScript, _ bool, args []string) {
+	dir, err := os.MkdirTemp("", "landfall-cli-")
+	ts.Check(err)
+	ts.Defer(func() { _ = os.RemoveAll(dir) })
+	ts.Check(os.Chmod(dir, 0o711))
+	ts.Setenv(args[0], dir)
+}
+
+// freePort puts the number of a free port into a variable. It is from below
+// the range that systems take outgoing ports from.
+func freePort(ts *testscript.TestScript, _ bool, args []string) {
+	for range 100 {
+		port := strconv.Itoa(15000 + rand.IntN(15000))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			ts.Check(l.Close())
+			ts.Setenv(args[0], port)
+			return
+		}
+	}
+	ts.Fatalf("no free port found")
+}
+
+// until repeats a program until it exits with 0.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(30 * time.Second)
+	for {
+		err := ts.Exec(args[0], args[1:]...)
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("%v: still %v", args, err)
+		}
+	}
+}
+
+// killPID kills the process whose id is the first line of a file.
+func killPID(ts *testscript.TestScript, _ bool, args []string) {
+	line, _, _ := strings.Cut(ts.ReadFile(args[0]), "\n")
+	pid, err := strconv.Atoi(line)
+	ts.Check(err)
+	ts.Check(syscall.Kill(pid, syscall.SIGKILL))
 }

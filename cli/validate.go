@@ -92,7 +92,7 @@ func printSummary(w io.Writer, cfg *cluster.Config) error {
 	fmt.Fprintf(tw, "files\t%s/NODE, sync %s\n", strings.TrimSuffix(cfg.Data, "/"), cfg.Sync)
 	fmt.Fprintf(tw, "elections\t%s\n", elections(cfg))
 	fmt.Fprintf(tw, "access\t%s\n", access(cfg))
-	fmt.Fprintf(tw, "Postgres\t%s, table %s, migrations %s\n\n", cfg.Postgres.Place(), cfg.MessagesTable, migrations(cfg))
+	fmt.Fprintf(tw, "Postgres\t%s, table %s, migrations %s\n\n", cfg.Postgres.Place(), cfg.MessagesTable, migrating(cfg))
 
 	fmt.Fprintln(tw, "NODE\tNATS CLIENTS\tROUTES\tHTTP\tBINDS")
 	for _, n := range cfg.Nodes {
@@ -140,7 +140,7 @@ func access(cfg *cluster.Config) string {
 	}
 }
 
-func migrations(cfg *cluster.Config) string {
+func migrating(cfg *cluster.Config) string {
 	if cfg.Postgres.Migrate {
 		return "at start"
 	}

@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/choria-io/fisk"
+
+	"landfall/process"
+)
+
+func addRun(app *fisk.Application, env *env) {
+	cmd := app.Command("run", "Run a node: app --node n1 does the same").Default()
+	cmd.HelpLong(`Runs one node of cluster.yaml until SIGINT or SIGTERM, which it obeys in order:
+it finishes what it has accepted and hands over what it leads. A second signal
+ends it at once; nothing acknowledged is lost either way.
+
+The very first start of a cluster needs all its nodes, and waits for them; after
+that a majority is enough. Postgres may come later, or be away.
+
+Examples:
+
+	app --node n1
+	app run --node n2 --config /etc/landfall/cluster.yaml
+	app --node n3 --log-level debug 2> n3.log`)
+	node := nodeFlag(cmd, "The node of cluster.yaml to run").Required().String()
+	config := configFlag(cmd)
+	level := logLevelFlag(cmd)
+	env.do(cmd, func(ctx context.Context) error {
+		cfg, err := loadCluster(*config)
+		if err != nil {
+			return err
+		}
+		if _, err := findNode(cfg, *node); err != nil {
+			return err
+		}
+		log := env.logger(*level)
+		err = process.Run(ctx, process.Options{Config: cfg, Node: *node, Log: log, Version: readVersions().App})
+		if err != nil {
+			log.Error("the node has stopped", "node", *node, "error", err)
+			return errReported
+		}
+		return nil
+	})
+}
