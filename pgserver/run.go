@@ -16,31 +16,35 @@ const (
 	startTimeout = 60 * time.Second // recovery after a kill may take a while
 	stopTimeout  = 20 * time.Second // a fast shutdown writes a checkpoint
 	// settleTimeout is how long what an earlier postmaster left behind (a
-	// process that is just ending, its shared memory) may keep a new one from
-	// starting.
+	// process that is just ending, its port, its shared memory) may keep a new
+	// one from starting.
 	settleTimeout = 3 * time.Second
 )
 
 // run starts the postmaster and waits until it is ready. A port that was
-// chosen here and lost to somebody else is chosen again; an early end is tried
-// again for a moment, because it may be the predecessor's remains.
-func (s *Server) run(ctx context.Context) error {
+// chosen here and lost to somebody else is chosen again. An early end is tried
+// again as long as settle allows, because it may be the predecessor's remains.
+func (s *Server) run(ctx context.Context, settle time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout,
 		fmt.Errorf("not ready after %v, see %s", startTimeout, s.dir.log()))
 	defer cancel()
-	settled := time.Now().Add(settleTimeout)
+	settled := time.Now().Add(settle)
 	for {
 		port, err := s.choosePort()
-		if err != nil {
-			return err
-		}
-		err = s.runOn(ctx, port)
 		if err == nil {
-			s.port.Store(int64(port))
-			return nil
+			if err = s.runOn(ctx, port); err == nil {
+				s.port.Store(int64(port))
+				return nil
+			}
+			var early *earlyEnd
+			if !errors.As(err, &early) {
+				return err
+			}
+			if portFree(port) != nil {
+				continue
+			}
 		}
-		var early *earlyEnd
-		if !errors.As(err, &early) || time.Now().After(settled) {
+		if time.Now().After(settled) {
 			return err
 		}
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
@@ -162,8 +166,9 @@ func (s *Server) shutdown() error {
 	}
 }
 
-// Kill ends the postmaster and all its processes with SIGKILL, as a crash of
-// the machine would, and returns when they are gone. Restart can follow.
+// Kill ends the postmaster and all its processes with SIGKILL, without a
+// checkpoint or a word to its clients, and returns when they are gone. Restart
+// can follow.
 func (s *Server) Kill() error {
 	s.op.Lock()
 	defer s.op.Unlock()
@@ -185,7 +190,7 @@ func (s *Server) Restart(ctx context.Context) error {
 	if p := s.proc.Load(); p != nil && !p.ended() {
 		return nil
 	}
-	if err := s.run(ctx); err != nil {
+	if err := s.run(ctx, settleTimeout); err != nil {
 		return fmt.Errorf("restart the private Postgres: %w", err)
 	}
 	return nil

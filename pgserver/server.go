@@ -104,6 +104,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 }
 
 // prepareAndRun finds the binaries that fit, makes the cluster and starts it.
+// A port that cannot be had is refused before the work is done.
 func (s *Server) prepareAndRun(ctx context.Context) error {
 	version, err := s.dir.clusterVersion()
 	if err != nil {
@@ -112,12 +113,16 @@ func (s *Server) prepareAndRun(ctx context.Context) error {
 	if s.binaries, err = findBinaries(ctx, version); err != nil {
 		return err
 	}
-	if version == 0 {
-		if err := s.initialize(ctx); err != nil {
-			return err
-		}
+	if version != 0 {
+		return s.run(ctx, settleTimeout)
 	}
-	return s.run(ctx)
+	if _, err := s.choosePort(); err != nil {
+		return err
+	}
+	if err := s.initialize(ctx); err != nil {
+		return err
+	}
+	return s.run(ctx, 0) // nobody was here before
 }
 
 // arguments for the postmaster. Settings of the caller come last and win.

@@ -38,7 +38,7 @@ func own() {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	fmt.Println(s.PID())
+	fmt.Println(s.PID(), s.Port())
 	<-s.Done()
 }
 
@@ -52,7 +52,7 @@ func query(t *testing.T, s *pgserver.Server, statements string) string {
 	return out
 }
 
-func TestServesItsDatabase(t *testing.T) {
+func TestServesAndStops(t *testing.T) {
 	t.Parallel()
 	s := pgtest.Server(t)
 	if want := fmt.Sprintf("postgres://app:app@127.0.0.1:%d/app", s.Port()); s.URL() != want {
@@ -67,15 +67,22 @@ func TestServesItsDatabase(t *testing.T) {
 	if err != nil || strings.TrimSpace(string(out)) != "42" {
 		t.Errorf("the psql line prints %q, %v", out, err)
 	}
-}
-
-func TestRefusesAWrongPassword(t *testing.T) {
-	t.Parallel()
-	s := pgtest.Server(t)
 	wrong := strings.Replace(s.URL(), "app:app", "app:wrong", 1)
-	out, err := exec.CommandContext(t.Context(), "psql", "-Xwc", "SELECT 1", wrong).CombinedOutput()
+	out, err = exec.CommandContext(t.Context(), "psql", "-Xwc", "SELECT 1", wrong).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "password authentication failed") {
 		t.Errorf("psql with a wrong password: %v, %s", err, out)
+	}
+
+	// Stop leaves nothing of it behind.
+	pid := s.PID()
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(s.Dir()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("directory after Stop: %v", err)
+	}
+	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("postmaster after Stop: %v", err)
 	}
 }
 
@@ -138,24 +145,33 @@ func TestKillAndRestart(t *testing.T) {
 	s := pgtest.Server(t)
 	query(t, s, `CREATE TABLE durable AS SELECT generate_series(1, 1000) AS n`)
 	url, done := s.URL(), s.Done()
-	// A session that is busy when the crash comes must die with it.
-	busy := exec.CommandContext(t.Context(), "psql", "-Xc", "SELECT pg_sleep(60)", url)
+	// A session that computes does not look whether its postmaster lives: left
+	// alone it would survive, and keep a new postmaster from starting.
+	busy := exec.CommandContext(t.Context(), "psql", "-Xc", "DO $$ BEGIN LOOP END LOOP; END $$", url)
 	if err := busy.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the session sleeps", func() bool {
-		return query(t, s, `SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'`) == "1"
+	t.Cleanup(func() {
+		_ = busy.Process.Kill()
+		_ = busy.Wait()
+	})
+	var session int
+	eventually(t, "the session computes", func() bool {
+		var err error
+		session, err = strconv.Atoi(query(t, s, `SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DO%' AND pid <> pg_backend_pid()`))
+		return err == nil
 	})
 	if err := s.Kill(); err != nil {
 		t.Fatal(err)
+	}
+	if alive(session) {
+		_ = syscall.Kill(session, syscall.SIGKILL)
+		t.Error("the busy session survived")
 	}
 	select {
 	case <-done:
 	default:
 		t.Error("Done is open after Kill")
-	}
-	if err := busy.Wait(); err == nil {
-		t.Error("the busy session survived")
 	}
 	if err := s.Restart(t.Context()); err != nil {
 		t.Fatal(err)
@@ -179,21 +195,6 @@ func TestKillAndRestart(t *testing.T) {
 	query(t, s, `SELECT 1`)
 }
 
-func TestStopRemovesATemporaryDirectory(t *testing.T) {
-	t.Parallel()
-	s := pgtest.Server(t)
-	pid := s.PID()
-	if err := s.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(s.Dir()); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("directory after Stop: %v", err)
-	}
-	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
-		t.Errorf("postmaster after Stop: %v", err)
-	}
-}
-
 func TestDiesWithItsOwner(t *testing.T) {
 	t.Parallel()
 	dir := pgtest.Dir(t)
@@ -214,20 +215,25 @@ func TestDiesWithItsOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil {
+	var pid, port int
+	if _, err := fmt.Sscan(line, &pid, &port); err != nil {
 		t.Fatalf("owner says %q", line)
 	}
-	if err := syscall.Kill(pid, 0); err != nil {
-		t.Fatalf("postmaster of the owner: %v", err)
+	if !alive(pid) {
+		t.Fatal("the owner's postmaster does not run")
 	}
+	t.Cleanup(func() {
+		if alive(pid) { // the test failed
+			_ = syscall.Kill(pid, syscall.SIGQUIT)
+		}
+	})
 	if err := owner.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = owner.Wait()
 
 	// Whoever comes next need not wait for the old one by hand.
-	s := pgtest.Start(t, pgserver.Options{Dir: dir})
+	s := pgtest.Start(t, pgserver.Options{Dir: dir, Port: port})
 	query(t, s, `SELECT 1`)
 	eventually(t, "the owner's postmaster is gone", func() bool { return !alive(pid) })
 }

@@ -61,6 +61,9 @@ func (f *fixture) stop() error {
 // Main runs the tests and then stops the server they shared:
 //
 //	func TestMain(m *testing.M) { pgtest.Main(m) }
+//
+// Without it, and where a test ends the process, the server ends with the
+// process (on Linux), and its directory is removed by a later start.
 func Main(m *testing.M) {
 	m.Run()
 	if err := process.stop(); err != nil {
