@@ -35,14 +35,16 @@ func TestLastTrouble(t *testing.T) {
 	t.Parallel()
 	calm := `{"level":"INFO","msg":"started"}` + "\n"
 	bad := `{"level":"ERROR","msg":"disk"}` + "\n"
+	late := `{"level":"WARN","msg":"late"}` + "\n"
+	old := `{"level":"WARN","msg":"old"}` + "\n"
 	for _, tc := range []struct {
 		name, log string
 		want      []string
 	}{
 		{"empty", "", nil},
 		{"calm", calm + calm, []string{calm, calm}},
-		{"errors", bad + calm + bad + calm + bad, []string{bad, bad}},
-		{"panic", calm + "panic: oh\n\ngoroutine 1\n", []string{"panic: oh\n", "goroutine 1\n"}},
+		{"errors", old + bad + late + bad + calm + bad, []string{late, bad}},
+		{"panic", calm + bad + "panic: oh\n\ngoroutine 1\n", []string{"panic: oh\n", "goroutine 1\n", bad}},
 		{"long", bad + strings.Repeat(calm, 2*logTail/len(calm)), []string{calm, calm}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -6,37 +6,50 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 )
 
 // logTail is how much of the end of a log is looked at.
 const logTail = 256 << 10
 
-// lastTrouble returns the last n lines of a node's log that are warnings or
-// errors, or are no log records at all (a panic, a Go runtime error). Without
-// any it returns the last n lines as they are.
+// plainLines is how many lines are shown that are no log records: the head of
+// a panic tells more than its end.
+const plainLines = 10
+
+// lastTrouble returns the last n warnings and errors of a node's log, each
+// message once, and before them what is no log record at all (a panic, a Go
+// runtime error). A log without any gives its last n lines as they are.
 func lastTrouble(path string, n int) ([]string, error) {
 	tail, err := readTail(path, logTail)
 	if err != nil {
 		return nil, fmt.Errorf("read the node's log: %w", err)
 	}
-	var all, trouble []string
+	var all, plain, records []string
+	place := make(map[string]int) // of a message in records
 	for line := range bytes.Lines(tail) {
-		line = bytes.TrimRight(line, "\r\n")
-		if len(line) == 0 {
+		text := strings.TrimRight(string(line), "\r\n")
+		if text == "" {
 			continue
 		}
-		all = append(all, string(line))
-		var record struct {
-			Level string `json:"level"`
-		}
-		if json.Unmarshal(line, &record) != nil || record.Level == "ERROR" || record.Level == "WARN" {
-			trouble = append(trouble, string(line))
+		all = append(all, text)
+		var r struct{ Level, Msg string }
+		switch err := json.Unmarshal(line, &r); {
+		case err != nil:
+			plain = append(plain, text)
+		case r.Level == "ERROR" || r.Level == "WARN":
+			if i, again := place[r.Msg]; again {
+				records[i] = ""
+			}
+			place[r.Msg] = len(records)
+			records = append(records, text)
 		}
 	}
-	if len(trouble) == 0 {
-		trouble = all
+	records = slices.DeleteFunc(records, func(s string) bool { return s == "" })
+	if len(plain)+len(records) == 0 {
+		return all[max(0, len(all)-n):], nil
 	}
-	return trouble[max(0, len(trouble)-n):], nil
+	return append(plain[:min(plainLines, len(plain))], records[max(0, len(records)-n):]...), nil
 }
 
 // readTail reads the last size bytes of a file, from the start of a line.
