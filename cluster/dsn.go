@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -14,6 +15,8 @@ type database struct {
 }
 
 const connectionForms = "write postgres://USER:PASSWORD@HOST:PORT/DATABASE or host=... port=... dbname=... user=... password=..."
+
+var otherURL = regexp.MustCompile(`^\s*[A-Za-z][\w+.-]*://`)
 
 // parseDatabase reads a connection string as far as a slip in it can be told
 // without connecting: pgx reads the rest. No error holds any of the text,
@@ -34,7 +37,7 @@ func parseDatabase(text string) (database, error) {
 	switch {
 	case isURL:
 		settings, err = urlSettings(rest)
-	case strings.Contains(text, "://"):
+	case otherURL.MatchString(text):
 		return database{}, errors.New("is a URL, but not one that begins with postgres://")
 	default:
 		settings, err = keywordSettings(text)
@@ -66,6 +69,9 @@ func parseDatabase(text string) (database, error) {
 // password may hold anything but @ and /, several hosts are separated by commas.
 func urlSettings(rest string) (map[string]string, error) {
 	settings := map[string]string{}
+	if strings.Contains(rest, " ") {
+		return nil, errors.New("has a space (in a URL, write it as %20)")
+	}
 	if i := strings.IndexAny(rest, "@/"); i >= 0 && rest[i] == '@' {
 		settings["user"], _, _ = strings.Cut(rest[:i], ":")
 		if _, err := url.PathUnescape(rest[:i]); err != nil {
@@ -93,10 +99,9 @@ func urlSettings(rest string) (map[string]string, error) {
 		names, ports = append(names, name), append(ports, port)
 	}
 	settings["host"], settings["port"] = strings.Join(names, ","), strings.Join(ports, ",")
-	for pair := range strings.SplitSeq(query, "&") {
-		if pair == "" {
-			continue
-		}
+	for query != "" {
+		var pair string
+		pair, query, _ = strings.Cut(query, "&")
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok || strings.Contains(value, "=") {
 			return nil, errors.New("has a parameter after ? that is not name=value")

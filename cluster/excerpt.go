@@ -77,9 +77,9 @@ var (
 	// The part of a URL before the host.
 	urlUser = regexp.MustCompile(`://([^\s]*)@`)
 	// A value that only names a variable holds no secret.
-	bareVariable = regexp.MustCompile(`^["']?\$\{\w+(\?[^}]*)?\}["']?\s*(}\s*)?(#.*)?$`)
+	bareVariable = regexp.MustCompile(`^["']?\$\{\w+(\?[^}]*)?\}["']?\s*(}\s*)?$`)
 	// A database URL of which one can tell for certain what its password is.
-	plainURL = regexp.MustCompile(`postgres(ql)?://[\w.-]*:([^\s@/?#:"'{}]+)@[\w.,:\[\]-]*(/[\w.-]*)?}?["']?\s*(#.*)?$`)
+	plainURL = regexp.MustCompile(`postgres(ql)?://[\w.-]*:([^\s@/?#:"'{}]+)@[\w.,:\[\]-]*(/[\w.-]*)?}?["']?\s*$`)
 )
 
 // secretSpans finds what must not be printed of a line. It works on the text
@@ -108,10 +108,14 @@ func secretSpans(lines []string, line int) []span {
 // and what is secret of it.
 func secretPart(lines []string, line int) (span, bool) {
 	section := ""
-	for i := line - 1; i >= 0 && section == ""; i-- {
+	for i := line - 1; i >= 0; i-- {
+		if strings.TrimLeft(lines[i], " \t#") != lines[i] || lines[i] == "" {
+			continue
+		}
 		if m := topKey.FindStringSubmatch(lines[i]); m != nil {
 			section = m[1]
 		}
+		break
 	}
 	if !holdsSecrets(section) {
 		return span{}, false
@@ -129,7 +133,7 @@ func secretPart(lines []string, line int) (span, bool) {
 // namesSecret tells whether a key, or what it may be a slip for, names a
 // secret, wherever it stands.
 func namesSecret(key string) bool {
-	words := []string{"token", "password", "passwd", "passphrase", "secret", "credentials"}
+	words := []string{"token", "password", "passwd", "passphrase", "secret", "credentials", "postgres", "migrate_url", "url"}
 	if nearest(key, words) != "" {
 		return true
 	}

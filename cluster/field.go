@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -37,21 +38,18 @@ func (f field) mapping(known ...string) (mapping, bool) {
 			f.doc.problem(at, f.key, "a key must be a plain text, not %s%s", kind(pair.Key), quoteHint(pair.Key))
 			continue
 		}
-		key := name
-		if f.key != "" {
-			key = f.key + "." + name
-		}
+		key := f.below(name, known)
 		if first, ok := m.keys[name]; ok {
 			f.doc.problem(at, key, "duplicate key, first on line %d", first.line)
 			continue
 		}
 		m.keys[name] = at
 		if len(known) > 0 && !slices.Contains(known, name) {
-			f.doc.problem(at, printable(key), "%s", unknownKey(name, known))
+			f.doc.problem(at, key, "%s", unknownKey(name, known))
 			continue
 		}
 		m.names = append(m.names, name)
-		m.values[name] = field{doc: f.doc, key: printable(key), at: f.doc.positionOf(pair.Value), node: pair.Value}
+		m.values[name] = field{doc: f.doc, key: key, at: f.doc.positionOf(pair.Value), node: pair.Value}
 	}
 	return m, true
 }
@@ -151,11 +149,23 @@ func shown(raw string) string {
 	return strconv.Quote(raw)
 }
 
-// printable makes a key fit for a message.
-func printable(key string) string {
-	q := strconv.Quote(key)
-	if q[1:len(q)-1] == key {
-		return key
+// below is the dotted key of a name in the field's mapping. A slip may make
+// a name of a secret: only what is surely none is shown.
+func (f field) below(name string, known []string) string {
+	section, _, _ := strings.Cut(f.key, ".")
+	plain := len(name) <= 64 && !strings.ContainsAny(name, "=@") && !strings.Contains(name, "://") &&
+		!strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
+	if f.key != "" && holdsSecrets(section) && !slices.Contains(known, name) && nearest(name, known) == "" {
+		plain = false
 	}
-	return q
+	switch {
+	case !plain:
+		name = mask
+	case strings.Contains(name, " "):
+		name = strconv.Quote(name)
+	}
+	if f.key == "" {
+		return name
+	}
+	return f.key + "." + name
 }
