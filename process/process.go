@@ -41,7 +41,7 @@ type running struct {
 	conn     *nats.Conn
 	store    *store.Store
 	postgres *reach
-	joined   atomic.Bool // server is set and may be asked whether it is ready
+	open     atomic.Bool // the door is: from then on the server is asked whether it is ready
 
 	fail     context.CancelCauseFunc // ends the node: a part fell that only a restart can mend
 	serving  errgroup.Group          // lives until the HTTP server and the embedded server are closed

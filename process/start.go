@@ -32,7 +32,6 @@ func (r *running) start(ctx context.Context) error {
 	if r.server, err = node.Start(node.Options{Config: r.Config, Name: r.Node, Log: r.Log}); err != nil {
 		return err
 	}
-	r.joined.Store(true)
 	r.serving.Go(func() error {
 		select {
 		case err := <-r.server.Fatal():
@@ -89,6 +88,7 @@ func (r *running) openDoor() error {
 	if err != nil {
 		return err
 	}
+	r.open.Store(true)
 	var ctx context.Context
 	ctx, r.stopWork = context.WithCancel(context.Background())
 	r.postgres = newReach()
@@ -152,7 +152,7 @@ func (r *running) heal(ctx context.Context) error {
 
 // ready tells why this node cannot acknowledge messages, or nil.
 func (r *running) ready() error {
-	if !r.joined.Load() {
+	if !r.open.Load() {
 		return errors.New("starting")
 	}
 	return r.server.Ready()
