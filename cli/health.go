@@ -73,15 +73,15 @@ func healthTarget(node, base, config string) (string, error) {
 // localHTTP is where a node is reached from its own machine: at its address,
 // unless it binds another one.
 func localHTTP(n cluster.Node) string {
-	host, port, err := net.SplitHostPort(n.HTTP)
+	_, port, err := net.SplitHostPort(n.HTTP)
 	if err != nil || n.Listen == "" {
 		return n.HTTP
 	}
-	host = n.Listen
+	host := n.Listen
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-		if ip.To4() == nil {
-			host = "::1"
+		host = "::1"
+		if ip.To4() != nil {
+			host = "127.0.0.1"
 		}
 	}
 	return net.JoinHostPort(host, port)
