@@ -60,7 +60,11 @@ func (s *Sink) missed(ctx context.Context, cur message.Cursor) error {
 		return err
 	}
 	if found {
-		return errStalled
+		if s.hole == cur.Seq+1 {
+			return errStalled
+		}
+		s.hole = cur.Seq + 1 // it may be on its way: look once more
+		return nil
 	}
 	if _, err := s.gap(ctx, cur, st.Last); err != nil {
 		return err

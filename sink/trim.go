@@ -51,6 +51,9 @@ func (s *Sink) tidy(ctx context.Context, cur message.Cursor, due *schedule) erro
 	if err != nil {
 		return fmt.Errorf("read the stream's state: %w", err)
 	}
+	if st.Incarnation != cur.Incarnation {
+		return message.ErrMoved // made anew: what it holds is not what was stored
+	}
 	if !window && !crowded(st) {
 		return nil
 	}

@@ -1,0 +1,144 @@
+package sink
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestUnfit(t *testing.T) {
+	const s = time.Second
+	tests := map[string]struct {
+		is   situation
+		want bool
+	}{
+		"all is well":                      {situation{true, time.Hour, true, 0}, false},
+		"a batch is under way":             {situation{true, time.Hour, true, 4 * s}, false},
+		"nothing moves":                    {situation{true, time.Hour, true, 5 * s}, true},
+		"nothing moves, nobody else known": {situation{true, time.Hour, false, 5 * s}, true},
+		"Postgres has just come back":      {situation{true, 4 * s, true, time.Hour}, false},
+		"Postgres has been back":           {situation{true, 5 * s, true, time.Hour}, true},
+		"away here":                        {situation{false, 10 * s, true, 0}, true},
+		"away here, just now":              {situation{false, 9 * s, true, time.Hour}, false},
+		"away everywhere":                  {situation{false, time.Hour, false, time.Hour}, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if reason := unfit(tt.is); (reason != "") != tt.want {
+				t.Errorf("reason %q, want one: %v", reason, tt.want)
+			}
+		})
+	}
+}
+
+func TestProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p progress
+		began := time.Now()
+		p.busy()
+		wait(t.Context(), time.Second)
+		p.busy()
+		if !p.since().Equal(began) {
+			t.Errorf("waiting since %v, want the first call", p.since())
+		}
+		for name, end := range map[string]func(){"moved": p.moved, "idle": p.idle, "paused": p.paused} {
+			p.busy()
+			end()
+			if !p.since().IsZero() {
+				t.Errorf("%s: still waiting", name)
+			}
+		}
+	})
+}
+
+// Postgres is away here and not elsewhere: another node is to lead, and it is
+// asked for once in a while, not all the time.
+func TestHandsOverWhenCutOff(t *testing.T) {
+	inWorld(t, options{nodes: 2}, func(t *testing.T, w *world) {
+		w.publish(5)
+		w.stores(t)
+		cut := time.Now()
+		w.nodes[0].isolate(true)
+		w.publish(5)
+		w.pass(95 * time.Second)
+		steps := w.nodes[0].steps
+		if len(steps) != 3 {
+			t.Fatalf("handed over %d times in 95 s: %v", len(steps), steps)
+		}
+		if d := steps[0].Sub(cut); d < unreachable || d > unreachable+2*watchPoll {
+			t.Errorf("handed over after %v", d)
+		}
+		for i := range steps[1:] {
+			if d := steps[i+1].Sub(steps[i]); d < stepDownRate-watchPoll {
+				t.Errorf("again after %v", d)
+			}
+		}
+		w.lead(1)
+		w.stores(t)
+		if w.nodes[1].told == 0 || len(w.nodes[1].steps) > 0 {
+			t.Error("the other node did not take over, or hands back")
+		}
+	})
+}
+
+func TestStaysWhenCutOffFromAPostgresThatIsAway(t *testing.T) {
+	inWorld(t, options{nodes: 2}, func(t *testing.T, w *world) {
+		w.publish(5)
+		w.stores(t)
+		w.outage(true)
+		w.publish(5)
+		w.pass(2 * time.Minute)
+		if len(w.nodes[0].steps) > 0 {
+			t.Error("handed over though no node reaches Postgres")
+		}
+		w.outage(false)
+		w.stores(t)
+		if len(w.nodes[0].steps) > 0 {
+			t.Error("handed over right after an outage")
+		}
+	})
+}
+
+// Postgres answers, but this node's writes do not come back.
+func TestHandsOverWhenNothingMoves(t *testing.T) {
+	inWorld(t, options{nodes: 2}, func(t *testing.T, w *world) {
+		w.publish(5)
+		w.stores(t)
+		w.pass(10 * time.Second)
+		stuck := time.Now()
+		w.do(func() { w.pg.slow = 20 * time.Second })
+		w.publish(5)
+		w.until(t, "hand-over", func() bool { return len(w.nodes[0].steps) > 0 })
+		if d := w.nodes[0].steps[0].Sub(stuck); d < standstill || d > standstill+2*watchPoll {
+			t.Errorf("handed over after %v", d)
+		}
+		w.do(func() { w.pg.slow = 0 })
+		w.stores(t)
+	})
+}
+
+func TestIdleIsFit(t *testing.T) {
+	inWorld(t, options{nodes: 2}, func(t *testing.T, w *world) {
+		w.stores(t)
+		w.pass(5 * time.Minute)
+		if len(w.nodes[0].steps) > 0 || w.loud() > 0 {
+			t.Errorf("an idle sink is uneasy: %v", w.log)
+		}
+	})
+}
+
+// A single node has nobody to hand over to.
+func TestSingleNodeStays(t *testing.T) {
+	inWorld(t, options{}, func(t *testing.T, w *world) {
+		w.publish(5)
+		w.stores(t)
+		w.do(func() { w.pg.slow = 20 * time.Second })
+		w.publish(5)
+		w.pass(time.Minute)
+		if len(w.nodes[0].steps) > 0 {
+			t.Error("a single node stepped down")
+		}
+		w.do(func() { w.pg.slow = 0 })
+		w.stores(t)
+	})
+}

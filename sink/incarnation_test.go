@@ -1,0 +1,179 @@
+package sink
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"landfall/message"
+)
+
+const tailLost = "the stream's tail was lost and its numbers are given out again: Postgres keeps the rows it has, and goes on under a new incarnation"
+
+func TestNewStreamOfTheSameName(t *testing.T) {
+	for name, before := range map[string]int{"longer than the old one": 5, "shorter": 50} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, options{}, func(t *testing.T, w *world) {
+				w.publish(before)
+				w.stores(t)
+				w.do(w.breakPulls)
+				w.recreate()
+				w.publish(20)
+				w.stores(t)
+				row := w.pg.row("incarnation 2")
+				if row == nil || row.start != 1 || len(row.stored) != 20 || len(row.gaps) > 0 {
+					t.Errorf("want 20 rows from 1 on:\n%s", w.describe())
+				}
+			})
+		})
+	}
+}
+
+// Postgres gets to know a stream that has let messages go already.
+func TestNewStreamThatBeginsLater(t *testing.T) {
+	for name, gone := range map[string]uint64{"some gone": 12, "all gone": 20} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, options{}, func(t *testing.T, w *world) {
+				w.outage(true)
+				w.publish(20)
+				w.lose(every(gone)...)
+				w.outage(false)
+				w.stores(t)
+				w.publish(1)
+				w.stores(t)
+				row := w.pg.row("incarnation 1")
+				if row.start != 1 || !slices.Equal(row.gaps, []span{{1, gone}}) || len(row.stored) != 21-int(gone) {
+					t.Errorf("want a gap of 1 to %d:\n%s", gone, w.describe())
+				}
+			})
+		})
+	}
+}
+
+// The stream's tail is lost and it grows again under the same numbers: less
+// far, exactly as far and farther than the cursor.
+func TestTailLost(t *testing.T) {
+	tests := map[string]struct {
+		keep    uint64 // of 30 messages
+		grow    int
+		trimmed uint64 // messages that the stream had let go before
+		common  uint64
+	}{
+		"ends before the cursor":             {20, 0, 0, 20},
+		"grown, still before the cursor":     {20, 5, 0, 20},
+		"grown to the cursor":                {20, 10, 0, 20},
+		"grown beyond the cursor":            {20, 25, 0, 20},
+		"all lost":                           {0, 0, 0, 0},
+		"all lost and grown":                 {0, 40, 0, 0},
+		"all but the first":                  {1, 29, 0, 1},
+		"only the last":                      {29, 1, 0, 29},
+		"trimmed, common message held":       {25, 10, 22, 25},
+		"trimmed, common part is gone":       {25, 10, 25, 25},
+		"trimmed up to the cut, not grown":   {25, 0, 25, 25},
+		"a microsecond apart, without an id": {21, 30, 0, 21},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, options{rows: 7}, func(t *testing.T, w *world) {
+				w.publish(30)
+				w.stores(t)
+				w.do(func() {
+					for _, m := range w.stream.remove(0, int(tt.trimmed)) {
+						w.stream.purged[string(m.Data)] = true
+					}
+				})
+				w.outage(true)
+				w.cut(tt.keep)
+				w.publish(tt.grow)
+				w.outage(false)
+				w.stores(t)
+				w.publish(10)
+				w.stores(t)
+				old, row := w.pg.row("incarnation 1"), w.pg.row("incarnation 2")
+				if len(old.stored) != 30 || row == nil || row.start != tt.common+1 || len(row.stored) != tt.grow+10 || len(row.gaps) > 0 {
+					t.Errorf("want 30 rows, then %d from %d on:\n%s", tt.grow+10, tt.common+1, w.describe())
+				}
+				if w.said(tailLost) != 1 {
+					t.Errorf("the loss was said %d times", w.said(tailLost))
+				}
+			})
+		})
+	}
+}
+
+// Nodes that look at the same time agree on one new incarnation.
+func TestTailLostBeforeTheEyesOfAll(t *testing.T) {
+	inWorld(t, options{nodes: 3, rows: 7}, func(t *testing.T, w *world) {
+		w.lead(0, 1, 2)
+		w.publish(30)
+		w.stores(t)
+		w.cut(12)
+		w.publish(50)
+		w.stores(t)
+		if w.stream.births != 2 || len(w.pg.rows) != 2 {
+			t.Errorf("want two incarnations:\n%s", w.describe())
+		}
+	})
+}
+
+// A transaction that fails while the new row is entered, and the one before
+// it: whatever is asked next, nothing is skipped.
+func TestTailLostAmongTrouble(t *testing.T) {
+	for name, bad := range map[string]fault{"answer lost": lost, "ghost": ghost} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, options{}, func(t *testing.T, w *world) {
+				w.publish(30)
+				w.stores(t)
+				w.meet(bad, bad)
+				w.cut(20)
+				w.publish(20)
+				w.stores(t)
+				if bad == ghost {
+					w.do(func() { w.stream.mayTwice = true })
+				}
+			})
+		})
+	}
+}
+
+// A paused leader tells of an end before the cursor: a question behind a
+// quorum puts it right, and the stream keeps its incarnation.
+func TestStaleStateIsNoLoss(t *testing.T) {
+	inWorld(t, options{}, func(t *testing.T, w *world) {
+		w.publish(10)
+		var old message.Stream
+		w.do(func() { old = w.stream.state() })
+		w.publish(20)
+		w.stores(t)
+		w.do(func() {
+			w.stream.old = &old
+			w.breakPulls()
+		})
+		w.pass(5 * time.Second)
+		w.publish(10)
+		w.pass(5 * time.Second)
+		w.do(func() {
+			if !w.caughtUp() || w.stream.births != 1 {
+				t.Errorf("want all of it under the one incarnation:\n%s", w.describe())
+			}
+			w.stream.old = nil
+		})
+	})
+}
+
+// The stream is made anew while a session is under way that has not noticed:
+// the old one's cursor must not let the new one's messages go.
+func TestRecreatedUnnoticed(t *testing.T) {
+	inWorld(t, options{replayWindow: 20 * time.Second}, func(t *testing.T, w *world) {
+		w.publish(30)
+		w.stores(t)
+		w.pass(19 * time.Second)
+		w.do(func() { w.stream.stalled = true }) // its consumer is gone
+		w.recreate()
+		w.publish(100)
+		w.stores(t)
+		if row := w.pg.row("incarnation 2"); row == nil || len(row.stored) != 100 || len(row.gaps) > 0 {
+			t.Errorf("want 100 rows under the new incarnation:\n%s", w.describe())
+		}
+	})
+}

@@ -1,0 +1,261 @@
+package sink
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"landfall/message"
+)
+
+// stream is a JetStream stream with its one consumer.
+type stream struct {
+	incarnation string
+	held        []message.Message // by sequence, ascending; what at least one replica has
+	last        uint64
+	maxBytes    int64
+	bytes       uint64
+	clock       time.Time // of the last message
+
+	electing bool            // nobody answers
+	old      *message.Stream // what a paused leader still tells
+
+	next    uint64  // of the consumer
+	pulls   []*pull // every one that still takes messages
+	turn    int     // which of the open ones is next
+	thieves int     // messages that closed pulls will yet take
+	stalled bool    // the consumer delivers nothing until it is reset
+	resets  int
+
+	births   int                        // of incarnations
+	reborn   int                        // incarnations given to a stream that was there
+	cuts     int                        // tails lost
+	ledger   map[string]message.Message // everything ever published, by body
+	let      map[string]bool            // bodies that were lost without Landfall's doing
+	purged   map[string]bool            // bodies that the sink let go
+	purges   []uint64                   // below which
+	mayTwice bool                       // the fault was such that a message may have two rows
+}
+
+var errElecting = errors.New("no leader answers")
+
+// first is the sequence of the first message held.
+func (s *stream) first() uint64 {
+	if len(s.held) == 0 {
+		return s.last + 1
+	}
+	return s.held[0].Seq
+}
+
+// index is where the first message at or after seq is held.
+func (s *stream) index(seq uint64) int {
+	i, _ := slices.BinarySearchFunc(s.held, seq, func(m message.Message, seq uint64) int {
+		switch {
+		case m.Seq < seq:
+			return -1
+		case m.Seq > seq:
+			return 1
+		}
+		return 0
+	})
+	return i
+}
+
+func (s *stream) state() message.Stream {
+	return message.Stream{
+		Name: "MESSAGES", Incarnation: s.incarnation, First: s.first(), Last: s.last,
+		Messages: uint64(len(s.held)), Bytes: s.bytes, MaxBytes: s.maxBytes,
+	}
+}
+
+// remove takes away the messages held[i:j].
+func (s *stream) remove(i, j int) []message.Message {
+	gone := slices.Clone(s.held[i:j])
+	s.held = slices.Delete(s.held, i, j)
+	for i := range gone {
+		s.bytes -= uint64(gone[i].Size())
+	}
+	return gone
+}
+
+// publish adds up to k messages, every other one with an id, and returns how
+// many the stream took.
+func (w *world) publish(k int) int { return w.publishSized(k, 0) }
+
+// publishSized publishes messages with bodies of at least size bytes.
+func (w *world) publishSized(k, size int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := &w.stream
+	taken := 0
+	for range k {
+		body := fmt.Sprintf("body %d ", len(s.ledger))
+		m := message.Message{
+			Seq: s.last + 1, Subject: "messages.test", Time: s.tick(),
+			Data: append([]byte(body), make([]byte, max(0, size-len(body)))...),
+		}
+		if len(s.ledger)%2 == 0 {
+			m.Header = map[string][]string{message.IDHeader: {"id of " + body}}
+		}
+		if s.electing || s.bytes+uint64(m.Size()) > uint64(s.maxBytes) {
+			break
+		}
+		s.last++
+		s.held = append(s.held, m)
+		s.bytes += uint64(m.Size())
+		s.ledger[string(m.Data)] = m
+		taken++
+	}
+	w.deliver()
+	return taken
+}
+
+// tick gives each message a time of its own, as a leader does.
+func (s *stream) tick() time.Time {
+	now := time.Now()
+	if !now.After(s.clock) {
+		now = s.clock.Add(time.Microsecond)
+	}
+	s.clock = now
+	return now
+}
+
+// recreate removes the stream and makes a new one of the same name.
+func (w *world) recreate() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.letGo(w.stream.remove(0, len(w.stream.held)))
+	w.stream.last = 0
+	w.birth()
+	for _, n := range w.nodes {
+		clear(n.missing)
+	}
+}
+
+func (w *world) birth() {
+	w.stream.births++
+	w.stream.incarnation = fmt.Sprintf("incarnation %d", w.stream.births)
+}
+
+// letGo notes that messages were lost: Postgres may have them or not.
+func (w *world) letGo(ms []message.Message) {
+	for i := range ms {
+		w.stream.let[string(ms[i].Data)] = true
+	}
+}
+
+// cut loses the stream's tail behind seq, as when a majority of the disks
+// comes back from an old copy: the pulls end, and for a second nobody leads.
+func (w *world) cut(seq uint64) {
+	w.do(func() {
+		w.stream.electing = true
+		w.breakPulls()
+	})
+	w.pass(time.Second)
+	w.do(func() {
+		s := &w.stream
+		s.electing = false
+		if seq >= s.last {
+			return
+		}
+		held := uint64(s.index(seq + 1))
+		if held > 0 && s.held[held-1].Seq-s.first()+1 != held {
+			s.mayTwice = true // holes: the last common message may not be found
+		}
+		s.cuts++
+		w.letGo(s.remove(int(held), len(s.held)))
+		s.last = seq
+		for _, n := range w.nodes {
+			for at := range n.missing {
+				if at > seq {
+					delete(n.missing, at)
+				}
+			}
+		}
+	})
+}
+
+// lose takes messages from every replica.
+func (w *world) lose(seqs ...uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, seq := range seqs {
+		if i := w.stream.index(seq); i < len(w.stream.held) && w.stream.held[i].Seq == seq {
+			w.letGo(w.stream.remove(i, i+1))
+		}
+	}
+}
+
+// forget takes messages from one node's replica.
+func (n *node) forget(seqs ...uint64) {
+	n.do(func() {
+		for _, seq := range seqs {
+			n.missing[seq] = true
+		}
+	})
+}
+
+// deliver hands what the consumer has to the pulls; in do. Messages that
+// the replica of the consumer's leader has lost are skipped.
+func (w *world) deliver() {
+	s := &w.stream
+	if s.stalled || s.electing {
+		return
+	}
+	local := w.leader().missing
+	for i := s.index(s.next); i < len(s.held); i++ {
+		m := s.held[i]
+		if local[m.Seq] {
+			continue
+		}
+		p := w.taker()
+		if p == nil {
+			return
+		}
+		if !p.closed {
+			p.ready = append(p.ready, m)
+			signal(p.wake)
+		}
+		s.next = m.Seq + 1
+	}
+}
+
+// leader is the node that really leads the consumer.
+func (w *world) leader() *node {
+	for _, n := range w.nodes {
+		if n.leads {
+			return n
+		}
+	}
+	return w.nodes[0]
+}
+
+// taker is the pull that takes the next message: closed ones first, if they
+// still take any, the open ones in turn.
+func (w *world) taker() *pull {
+	s := &w.stream
+	s.pulls = slices.DeleteFunc(s.pulls, func(p *pull) bool { return p.closed && s.thieves == 0 || p.err != nil })
+	for _, p := range s.pulls {
+		if p.closed {
+			s.thieves--
+			return p
+		}
+	}
+	for range s.pulls {
+		s.turn++
+		if p := s.pulls[s.turn%len(s.pulls)]; len(p.ready) < 2*maxRows {
+			return p
+		}
+	}
+	return nil
+}
+
+// breakPulls ends every pull, as a change of leaders does; in do.
+func (w *world) breakPulls() {
+	for _, p := range w.stream.pulls {
+		p.err = errors.New("the consumer went away")
+		signal(p.wake)
+	}
+	w.stream.pulls = nil
+}
