@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,9 +45,7 @@ func newCluster(t *testing.T, nodes int, databaseURL string) *testCluster {
 	}
 	c.db = db
 	t.Cleanup(func() {
-		for name := range c.stops {
-			c.stop(name)
-		}
+		c.stopAll()
 		db.Close()
 	})
 	return c
@@ -59,13 +59,19 @@ func (c *testCluster) start(names ...string) {
 			names = append(names, n.Name)
 		}
 	}
-	log := slog.New(slog.NewTextHandler(c.t.Output(), nil))
 	for _, name := range names {
-		ctx, cancel := context.WithCancel(context.Background())
-		ended := make(chan error, 1)
-		go func() { ended <- Run(ctx, Options{Config: c.config, Node: name, Log: log, Version: "test"}) }()
-		c.stops[name] = func() error { cancel(); return <-ended }
+		c.startWith(c.config, name)
 	}
+}
+
+// startWith runs one node by a configuration of its own.
+func (c *testCluster) startWith(config *cluster.Config, name string) {
+	c.t.Helper()
+	log := slog.New(slog.NewTextHandler(c.t.Output(), nil))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- Run(ctx, Options{Config: config, Node: name, Log: log, Version: "test"}) }()
+	c.stops[name] = func() error { cancel(); return <-ended }
 }
 
 // stop ends a node the way SIGTERM does, and fails the test if it ended badly.
@@ -184,4 +190,27 @@ func (c *testCluster) awaitCursor(seq uint64) {
 		err := c.db.QueryRow(c.t.Context(), "SELECT last_seq FROM landfall.streams ORDER BY id DESC LIMIT 1").Scan(&at)
 		return uint64(at) >= seq, err
 	})
+}
+
+// stopAll ends all nodes at the same time.
+func (c *testCluster) stopAll() {
+	c.t.Helper()
+	var all sync.WaitGroup
+	for name, stop := range c.stops {
+		all.Go(func() {
+			if err := stop(); err != nil {
+				c.t.Errorf("node %s: %v", name, err)
+			}
+		})
+	}
+	all.Wait()
+	clear(c.stops)
+}
+
+// clone copies a directory with its owners and modes.
+func clone(t *testing.T, from, to string) {
+	t.Helper()
+	if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
+		t.Fatalf("copy %s: %v\n%s", from, err, out)
+	}
 }
