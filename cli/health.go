@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -115,16 +116,13 @@ func (e *env) askHealth(ctx context.Context, target string) error {
 	return err
 }
 
-// healthReason is what a probe's answer says: problem+json's detail, or the
-// text as it is, on one line.
+// healthReason is what a probe's answer says, on one line: the reason it
+// gives, else its status; of an answer that is not ours, the text.
 func healthReason(body []byte) string {
-	var problem struct{ Title, Detail string }
-	if json.Unmarshal(body, &problem) == nil {
-		if problem.Detail != "" {
-			return problem.Detail
-		}
-		if problem.Title != "" {
-			return problem.Title
+	var answer struct{ Status, Reason string }
+	if json.Unmarshal(body, &answer) == nil {
+		if said := cmp.Or(answer.Reason, answer.Status); said != "" {
+			return said
 		}
 	}
 	return strings.Join(strings.Fields(string(body)), " ")

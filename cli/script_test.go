@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/choria-io/fisk"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,7 +31,22 @@ func TestMain(m *testing.M) {
 		"app": func() {
 			os.Exit(ExitCode(Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)))
 		},
+		"stubborn": stubborn,
 	})
+}
+
+// stubborn is a program with one command, which does not stop when asked to.
+func stubborn() {
+	e := &env{ctx: context.Background(), stdout: os.Stdout, stderr: os.Stderr}
+	app := fisk.New("stubborn", "")
+	e.do(app.Command("run", "").Default(), func(ctx context.Context) error {
+		fmt.Fprintln(e.stdout, "started")
+		<-ctx.Done()
+		fmt.Fprintln(e.stdout, "asked to stop")
+		select {}
+	})
+	_, err := app.Parse(nil)
+	os.Exit(ExitCode(err))
 }
 
 func TestScripts(t *testing.T) {

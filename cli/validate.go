@@ -107,7 +107,7 @@ func printSummary(w io.Writer, cfg *cluster.Config) error {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", s.Name, strings.Join(s.Subjects, " "), sizeText(s.MaxBytes),
 			durationText(s.ReplayWindow), durationText(s.DuplicateWindow))
 	}
-	fmt.Fprintf(tw, "\nHow long Postgres may be away before a stream refuses messages, with bodies of 1 KB:\n\nSTREAM")
+	fmt.Fprintf(tw, "\nHow long Postgres may be away before a stream refuses messages (bodies of 1 KB, replay window full):\n\nSTREAM")
 	for _, rate := range budgetRates() {
 		fmt.Fprintf(tw, "\t%s/s", thousands(rate))
 	}
