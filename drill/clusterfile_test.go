@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"landfall/cluster"
 )
 
 func TestRender(t *testing.T) {
@@ -14,7 +16,7 @@ func TestRender(t *testing.T) {
 	got := File{
 		Nodes: []Addresses{{"n1", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}},
 		Data:  "/tmp/with \"quotes\"/data", DatabaseURL: "postgres://u:p$x${HOME}@127.0.0.1:5/db",
-		ElectionTimeout: &stock, StreamKeys: "replay_window: 1s", Keys: "duplicate_window: 2s\n",
+		ElectionTimeout: &stock, StreamKeys: "replay_window: 1s", Keys: "sync: always\n",
 	}.Render()
 	want := `cluster: drill
 nodes:
@@ -24,7 +26,7 @@ election_timeout: 0
 streams:
   MESSAGES: { subjects: [messages, "messages.>"], max_bytes: 1GiB, replay_window: 1s }
 postgres: { url: "postgres://u:p$$x$${HOME}@127.0.0.1:5/db" }
-duplicate_window: 2s
+sync: always
 `
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -73,5 +75,34 @@ func TestFreePorts(t *testing.T) {
 			t.Errorf("port %d", p)
 		}
 		seen[p] = true
+	}
+}
+
+// What is rendered is what the loader reads, whatever is in the database URL.
+func TestRenderedFileLoads(t *testing.T) {
+	t.Parallel()
+	base, half := "postgres://u:%s@127.0.0.1:5/db", 500*time.Millisecond
+	for _, password := range []string{"plain", "$x", "${HOME}", "$$", "a$", "%24", `back\slash`, `it's`, "sémaphore"} {
+		path := filepath.Join(t.TempDir(), "cluster.yaml")
+		f := File{
+			Nodes: []Addresses{
+				{"n1", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
+				{"n2", "127.0.0.1:4", "127.0.0.1:5", "127.0.0.1:6"},
+				{"n3", "127.0.0.1:7", "127.0.0.1:8", "127.0.0.1:9"},
+			},
+			Data: "/tmp/d", DatabaseURL: strings.Replace(base, "%s", password, 1), ElectionTimeout: &half, StreamKeys: "replay_window: 2s",
+		}
+		if err := os.WriteFile(path, []byte(f.Render()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := cluster.Load(path, func(string) (string, bool) { return "expanded", true })
+		if err != nil {
+			t.Errorf("password %q: %v", password, err)
+			continue
+		}
+		if c.Postgres.URL != f.DatabaseURL || c.ElectionTimeout != half || len(c.Nodes) != 3 || c.Data != "/tmp/d" ||
+			c.Streams[0].Name != Stream || c.Streams[0].ReplayWindow != 2*time.Second || c.Streams[0].MaxBytes != 1<<30 {
+			t.Errorf("password %q: loaded %+v", password, c)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"landfall/pgserver/pgtest"
@@ -19,6 +20,18 @@ func TestMain(m *testing.M) {
 		return
 	}
 	pgtest.Main(m)
+	removeProgram()
+}
+
+// removeProgram removes the binary under test, if a test built it.
+func removeProgram() {
+	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), programPrefix(os.Getpid())+"*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range dirs {
+		_ = os.RemoveAll(dir) // the next run of the tests has its own
+	}
 }
 
 func beParent() {

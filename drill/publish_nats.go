@@ -87,6 +87,8 @@ func Dial(urls []string, name string) (*nats.Conn, error) {
 	opts.Timeout = time.Second
 	opts.PingInterval = 2 * time.Second
 	opts.MaxPingsOut = 2
+	// The default prints to stderr. What matters, the calls return.
+	opts.AsyncErrorCB = func(*nats.Conn, *nats.Subscription, error) {}
 	nc, err := opts.Connect()
 	if err != nil {
 		return nil, fmt.Errorf("connect to %v: %w", urls, err)
