@@ -1,0 +1,23 @@
+//go:build unix
+
+package node
+
+import (
+	"os"
+	"syscall"
+)
+
+// lockExclusively holds until the file is closed or the process is gone,
+// however it goes.
+func lockExclusively(f *os.File) error {
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+}
+
+// freeBytes is what an unprivileged process may still write in dir.
+func freeBytes(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil
+}
