@@ -44,10 +44,6 @@ func (s *Stream) writeCarefully(ctx context.Context, conn *pgxpool.Conn, cur mes
 		err = c.place(ctx, b.Messages)
 	}
 	if err != nil {
-		var set *message.SetupError
-		if errors.As(err, &set) {
-			s.streak = c.streak
-		}
 		return message.Outcome{}, c.abort(ctx, conn, "store the batch carefully", err)
 	}
 	c.out.Cursor, err = c.commit(ctx, conn, cur, &b.Messages[len(b.Messages)-1])
@@ -138,6 +134,7 @@ func (c *careful) copyInto(ctx context.Context, table pgx.Identifier, ms []messa
 // before it failed alike that it must be the set-up.
 func (c *careful) reject(ctx context.Context, m *message.Message, refusal *pgconn.PgError) error {
 	if c.streak.bad(failureOf(refusal)) {
+		c.Stream.streak = c.streak // the one thing that outlives the rollback
 		return &message.SetupError{
 			Reason: fmt.Sprintf("%d messages in a row fail alike, the last at sequence %d", streakLimit, m.Seq),
 			Advice: "so it is not the data: look at the table's columns, constraints, triggers and partitions",

@@ -30,6 +30,10 @@ const (
 // error without one comes from the network or from a context, never from the
 // data: rows are encoded by our own code, which cannot fail.
 func classify(err error) class {
+	var set *message.SetupError
+	if errors.As(err, &set) {
+		return setup // known already, whatever Postgres said
+	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) || len(pg.Code) < 2 {
 		return outage
@@ -61,7 +65,8 @@ func classify(err error) class {
 // *message.SetupError, message.ErrTooSlow, or the error itself, an outage.
 func explain(doing string, err error) error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	var set *message.SetupError
+	if !errors.As(err, &set) && errors.As(err, &pg) {
 		switch {
 		case pg.Code == queryCanceled:
 			return fmt.Errorf("%s: %w: %w", doing, message.ErrTooSlow, err)
@@ -76,7 +81,7 @@ func explain(doing string, err error) error {
 func advice(pg *pgconn.PgError) string {
 	switch {
 	case pg.Code == insufficientRight:
-		return "grant the role in postgres.url the missing right: it needs USAGE on schema landfall, SELECT, INSERT and UPDATE on its tables, SELECT and INSERT on the messages table, TEMPORARY on the database"
+		return "grant the role in postgres.url the missing right: it needs USAGE on schema landfall, SELECT, INSERT and UPDATE on its tables, DELETE on landfall.marks, SELECT and INSERT on the messages table, TEMPORARY on the database"
 	case pg.Code[:2] == "28":
 		return "check user and password in postgres.url"
 	case pg.Code[:2] == "3D":

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -35,7 +36,9 @@ func configure(cfg *pgxpool.Config, application string, streams int) {
 		Control:         dialControl,
 	}
 	cc.DialFunc = dialer.DialContext
-	if len(cc.Fallbacks) > 0 && cc.ValidateConnect == nil {
+	// A single host has a fallback too, without TLS.
+	others := slices.ContainsFunc(cc.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.Host != cc.Host || f.Port != cc.Port })
+	if others && cc.ValidateConnect == nil {
 		// Several hosts: the one that takes writes, after a failover too.
 		cc.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
