@@ -1,0 +1,95 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Account is what became of one incarnation's sequences, from its first to
+// the cursor.
+type Account struct {
+	Stream      string `json:"stream"`
+	StreamID    int64  `json:"stream_id"`
+	Incarnation string `json:"incarnation"`
+	Start       int64  `json:"start_seq"`
+	Cursor      int64  `json:"cursor"`
+	Rows        int64  `json:"stored"`
+	DeadLetters int64  `json:"dead_letters"`
+	Duplicates  int64  `json:"duplicates"`
+	Gaps        int64  `json:"gaps"` // sequences, not ranges
+
+	// Missing are ranges of sequences that are nowhere, and Twice are those
+	// that are in more than one place, or beyond the cursor; both empty if all
+	// is well. The first twenty at most.
+	Missing []Range `json:"missing"`
+	Twice   []Range `json:"twice"`
+}
+
+// Range is sequences from From to To, both included.
+type Range struct {
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+}
+
+// Audit counts what became of the cluster's sequences, in one snapshot. It
+// reads every row of the messages table.
+func (s *Store) Audit(ctx context.Context) ([]Account, error) {
+	tx, err := s.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return nil, explain("connect to Postgres", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	rows, err := tx.Query(ctx, `SELECT s.name AS stream, s.id AS stream_id, s.incarnation::text, s.start_seq, s.last_seq AS cursor,
+			(SELECT count(*) FROM `+s.table.Sanitize()+` m WHERE m.stream_id = s.id) AS rows,
+			(SELECT count(*) FROM landfall.dead_letters d WHERE d.stream_id = s.id AND resolution IS DISTINCT FROM 'stored') AS dead_letters,
+			(SELECT count(*) FROM landfall.duplicates d WHERE d.stream_id = s.id) AS duplicates,
+			(SELECT coalesce(sum(to_seq - from_seq + 1), 0)::bigint FROM landfall.gaps g WHERE g.stream_id = s.id) AS gaps
+		FROM landfall.streams s WHERE s.cluster = $1 ORDER BY s.name, s.id`, s.cluster)
+	if err != nil {
+		return nil, explain("count what is stored", err)
+	}
+	accounts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (a Account, err error) {
+		err = row.Scan(&a.Stream, &a.StreamID, &a.Incarnation, &a.Start, &a.Cursor, &a.Rows, &a.DeadLetters, &a.Duplicates, &a.Gaps)
+		return a, err
+	})
+	if err != nil {
+		return nil, explain("count what is stored", err)
+	}
+	for i := range accounts {
+		if err := s.examine(ctx, tx, &accounts[i]); err != nil {
+			return nil, explain("look for missing sequences", err)
+		}
+	}
+	return accounts, nil
+}
+
+// examine finds where an account has holes or overlaps: behind each place a
+// sequence is in, the next one has to begin.
+func (s *Store) examine(ctx context.Context, tx pgx.Tx, a *Account) error {
+	rows, err := tx.Query(ctx, `WITH places AS (
+			SELECT $2::bigint - 1 AS first, $2::bigint - 1 AS last
+			UNION ALL SELECT seq, seq FROM `+s.table.Sanitize()+` WHERE stream_id = $1
+			UNION ALL SELECT seq, seq FROM landfall.dead_letters WHERE stream_id = $1 AND resolution IS DISTINCT FROM 'stored'
+			UNION ALL SELECT seq, seq FROM landfall.duplicates WHERE stream_id = $1
+			UNION ALL SELECT from_seq, to_seq FROM landfall.gaps WHERE stream_id = $1
+			UNION ALL SELECT $3::bigint + 1, $3::bigint + 1
+		), steps AS (SELECT last, lead(first) OVER (ORDER BY first, last) AS next FROM places)
+		SELECT last, next FROM steps WHERE next <> last + 1 ORDER BY last LIMIT 20`, a.StreamID, a.Start, a.Cursor)
+	if err != nil {
+		return err
+	}
+	var last, next int64
+	_, err = pgx.ForEachRow(rows, []any{&last, &next}, func() error {
+		if next > last {
+			a.Missing = append(a.Missing, Range{last + 1, next - 1})
+		} else {
+			a.Twice = append(a.Twice, Range{next, last})
+		}
+		return nil
+	})
+	return err
+}
+
+// Complete tells whether every sequence is in exactly one place.
+func (a Account) Complete() bool { return len(a.Missing) == 0 && len(a.Twice) == 0 }
