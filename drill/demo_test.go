@@ -48,7 +48,7 @@ func startDemo(t *testing.T, args ...string) *demoRun {
 	}
 	cmd := exec.Command(path, append([]string{"demo"}, args...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = tmp, in, in
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "DATABASE_URL=postgres://nobody@127.0.0.1:1/none")
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "DATABASE_URL=postgres://nobody@127.0.0.1:1/none", "LANDFALL_LOG=nonsense")
 	c, err := startChild(cmd)
 	in.Close()
 	if err != nil {
