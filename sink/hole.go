@@ -46,14 +46,18 @@ func (s *Sink) gap(work context.Context, cur message.Cursor, to uint64) (message
 
 // missed looks whether an idle stream holds more than was delivered: either
 // the consumer has stalled, or the stream ends in messages that nobody holds,
-// a hole that no later message will ever show.
+// a hole that no later message will ever show. If it holds less, its tail was
+// lost under this session's feet.
 func (s *Sink) missed(ctx context.Context, cur message.Cursor) error {
 	st, err := s.Source.State(ctx)
-	if err != nil || st.Last <= cur.Seq {
+	if err != nil || st.Last == cur.Seq {
 		return err
 	}
-	if st, err = s.Source.ConfirmedState(ctx); err != nil || st.Last <= cur.Seq {
+	if st, err = s.Source.ConfirmedState(ctx); err != nil || st.Last == cur.Seq {
 		return err
+	}
+	if st.Last < cur.Seq {
+		return message.ErrMoved // the stream's tail was lost: start over
 	}
 	_, found, err := s.Source.Nearest(ctx, cur.Seq+1)
 	if err != nil {

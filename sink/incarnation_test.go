@@ -128,12 +128,50 @@ func TestTailLostAmongTrouble(t *testing.T) {
 				w.cut(20)
 				w.publish(20)
 				w.stores(t)
-				if bad == ghost {
-					w.do(func() { w.stream.mayTwice = true })
+				if row := w.pg.row("incarnation 2"); row == nil || row.start != 21 {
+					t.Errorf("want a new incarnation from 21 on:\n%s", w.describe())
 				}
 			})
 		})
 	}
+}
+
+// Behind a gap at the stream's end there is no fingerprint: a message there
+// is one that came after the stream lost its tail.
+func TestTailLostBehindAGap(t *testing.T) {
+	inWorld(t, options{}, func(t *testing.T, w *world) {
+		w.publish(10)
+		w.stores(t)
+		w.do(func() { w.stream.stalled = true })
+		w.publish(5)
+		w.lose(14, 15)
+		w.stores(t)
+		w.outage(true)
+		w.cut(13)
+		w.publish(10)
+		w.outage(false)
+		w.stores(t)
+		if row := w.pg.row("incarnation 2"); row == nil || row.start != 14 || len(row.stored) != 10 {
+			t.Errorf("want 10 rows from 14 on under a new incarnation:\n%s", w.describe())
+		}
+	})
+}
+
+// The tail is lost under the feet of a session that goes on: its idle look
+// notices, before the numbers reach the cursor again.
+func TestTailLostUnnoticed(t *testing.T) {
+	inWorld(t, options{}, func(t *testing.T, w *world) {
+		w.publish(30)
+		w.stores(t)
+		w.do(func() {
+			w.stream.cuts++
+			w.letGo(w.stream.remove(20, 30))
+			w.stream.last = 20
+		})
+		w.pass(3 * time.Second)
+		w.publish(20)
+		w.stores(t)
+	})
 }
 
 // A paused leader tells of an end before the cursor: a question behind a

@@ -19,14 +19,15 @@ const (
 
 // judge compares a stream with the cursor that Postgres has for its
 // incarnation. at is the stream's message at the cursor, nil if the stream
-// does not hold it any more.
+// does not hold it any more. Where the cursor has no fingerprint, behind a gap,
+// the stream held nothing: a message there has come since.
 func judge(st message.Stream, cur message.Cursor, found bool, at *message.Message) verdict {
 	switch {
 	case !found:
 		return begin
 	case cur.Seq > st.Last:
 		return cut
-	case at != nil && !cur.Last.Time.IsZero() && !at.Fingerprint().Equal(cur.Last):
+	case at != nil && !at.Fingerprint().Equal(cur.Last):
 		return cut
 	}
 	return resume
@@ -45,12 +46,17 @@ func (s *Sink) place(ctx context.Context) (message.Cursor, error) {
 		}
 	}
 	switch v {
+	case resume:
+		return cur, nil
 	case begin:
-		return s.enter(ctx, st)
+		cur, err = s.enter(ctx, st)
 	case cut:
-		return s.startOver(ctx, st, cur)
+		cur, err = s.startOver(ctx, st, cur)
 	}
-	return cur, nil
+	if err != nil {
+		return cur, err
+	}
+	return s.place(ctx) // the stream may have changed again while Postgres took its time
 }
 
 // compare reads both sides and judges. The stream is asked again after the

@@ -37,7 +37,8 @@ func TestJudge(t *testing.T) {
 		"an id where none was":                 {20, message.Cursor{Seq: 10, Last: message.Fingerprint{Time: noon}}, true, at(noon, "b"), cut},
 		"ends before the cursor":               {9, known, true, nil, cut},
 		"emptied and numbered anew":            {0, known, true, nil, cut},
-		"behind a gap":                         {20, unknown, true, at(noon, "a"), resume},
+		"behind a gap":                         {20, unknown, true, nil, resume},
+		"behind a gap, a message there":        {20, unknown, true, at(noon, "a"), cut},
 		"behind a gap, ends before the cursor": {9, unknown, true, nil, cut},
 	}
 	for name, tt := range tests {

@@ -13,6 +13,7 @@ import (
 // postgres is a database with what Landfall keeps of the stream.
 type postgres struct {
 	rows   []*row // of landfall.streams
+	unique *row   // locked by whoever enters a row: a second one waits to see
 	nextID int64
 	away   bool
 	slow   time.Duration // that a transaction takes beyond a hop
@@ -48,6 +49,9 @@ type mark struct {
 	at  time.Time
 }
 
+// deadline is when a transaction without an answer is given up.
+const deadline = 10 * time.Second
+
 // fault is what befalls a transaction.
 type fault int
 
@@ -56,7 +60,7 @@ const (
 	refused       // the connection dies: nothing stored
 	lost          // the answer to COMMIT is lost: stored
 	ghost         // the connection dies, and the server commits two seconds later
-	hangs         // no answer until the caller gives up: nothing stored
+	hangs         // no answer until the store gives up: nothing stored
 	setup         // a right is missing
 )
 
@@ -90,7 +94,7 @@ func (w *world) snapshot() []*row {
 func (w *world) restore(backup []*row) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pg.rows = copyRows(backup)
+	w.pg.rows, w.pg.unique = copyRows(backup), newRow()
 	w.pg.epoch++
 	if len(backup) > 0 && w.pg.row(w.stream.incarnation) == nil {
 		w.stream.mayTwice = true // its incarnation is new to this Postgres, its messages may not be
@@ -101,6 +105,8 @@ func (w *world) restore(backup []*row) {
 		}
 	}
 }
+
+func newRow() *row { return &row{stored: map[uint64]record{}, lock: make(chan struct{}, 1)} }
 
 func copyRows(rows []*row) []*row {
 	copies := make([]*row, len(rows))
@@ -156,16 +162,13 @@ func (s store) acquire(ctx context.Context, r *row) (release func(), err error) 
 }
 
 // transact commits apply behind the row's lock, if check allows it, with
-// whatever faults are due. r is nil for a row that is not there yet.
+// whatever faults are due.
 func (s store) transact(ctx context.Context, r *row, check func() error, apply func()) error {
 	epoch := 0
 	s.do(func() { epoch = s.pg.epoch })
-	release := func() {}
-	if r != nil {
-		var err error
-		if release, err = s.acquire(ctx, r); err != nil {
-			return err
-		}
+	release, err := s.acquire(ctx, r)
+	if err != nil {
+		return err
 	}
 	var due fault
 	var took time.Duration
@@ -197,13 +200,13 @@ func (s store) transact(ctx context.Context, r *row, check func() error, apply f
 	}
 	defer release()
 	if due == hangs {
-		took = time.Hour
+		took = deadline
 	}
 	if err := pass(ctx, hop+took); err != nil {
 		return err
 	}
 	switch due {
-	case refused:
+	case refused, hangs:
 		return errLost
 	case setup:
 		return &message.SetupError{Reason: "copy into messages", Advice: "grant INSERT", Err: errors.New("permission denied")}

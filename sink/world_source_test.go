@@ -124,8 +124,16 @@ func (s source) Reincarnate(ctx context.Context, old string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stream.incarnation == old {
+		st := &s.stream
+		row := s.pg.row(old)
+		holes := uint64(len(st.held)) != st.last+1-st.first()
+		if holes || row == nil || row.start > st.lowest+1 {
+			// The last common message may not be found: it is looked for by
+			// halving, and among the rows of the old incarnation.
+			st.mayTwice = true
+		}
 		s.birth()
-		s.stream.reborn++
+		st.reborn++
 	}
 	return s.stream.incarnation, nil
 }

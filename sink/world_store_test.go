@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,12 +46,25 @@ func (s store) Begin(ctx context.Context, incarnation string, start uint64, last
 	if err := s.reach(ctx); err != nil {
 		return message.Cursor{}, err
 	}
-	err := s.transact(ctx, nil, func() error { return nil }, func() {
+	var unique *row
+	s.do(func() { unique = s.pg.unique })
+	err := s.transact(ctx, unique, func() error { return nil }, func() {
 		if s.pg.row(incarnation) != nil {
 			return // another node was first
 		}
+		if start == 1 && s.stream.reborn > 0 {
+			// The new incarnation could not be entered when it was made, so
+			// that Postgres takes it for a new stream.
+			s.stream.mayTwice = true
+		}
+		if !slices.ContainsFunc(s.pg.rows, func(r *row) bool { return r.cursor.Seq >= start-1 }) {
+			// Postgres was restored between the look for the last common
+			// message and now: what it had is not there any more.
+			s.letGo(s.stream.held[:s.stream.index(start)])
+		}
 		s.pg.nextID++
-		r := &row{start: start, stored: map[uint64]record{}, lock: make(chan struct{}, 1)}
+		r := newRow()
+		r.start = start
 		r.cursor = message.Cursor{StreamID: s.pg.nextID, Incarnation: incarnation, Seq: last.Seq, Last: last.Last}
 		if last.Seq >= start {
 			r.gaps = append(r.gaps, span{start, last.Seq})

@@ -31,6 +31,7 @@ type stream struct {
 	births   int                        // of incarnations
 	reborn   int                        // incarnations given to a stream that was there
 	cuts     int                        // tails lost
+	lowest   uint64                     // where the stream ended then, since it was last noticed
 	ledger   map[string]message.Message // everything ever published, by body
 	let      map[string]bool            // bodies that were lost without Landfall's doing
 	purged   map[string]bool            // bodies that the sink let go
@@ -145,26 +146,32 @@ func (w *world) letGo(ms []message.Message) {
 	}
 }
 
-// cut loses the stream's tail behind seq, as when a majority of the disks
-// comes back from an old copy: the pulls end, and for a second nobody leads.
-func (w *world) cut(seq uint64) {
+// elect ends the pulls, and for a second nobody leads; elected ends it.
+func (w *world) elect() {
 	w.do(func() {
-		w.stream.electing = true
+		w.stream.electing, w.stream.old = true, nil
 		w.breakPulls()
 	})
 	w.pass(time.Second)
+}
+
+func (w *world) elected() { w.do(func() { w.stream.electing = false }) }
+
+// cut loses the stream's tail behind seq, as when a majority of the disks
+// comes back from an old copy.
+func (w *world) cut(seq uint64) {
+	w.elect()
+	defer w.elected()
 	w.do(func() {
 		s := &w.stream
-		s.electing = false
 		if seq >= s.last {
 			return
 		}
-		held := uint64(s.index(seq + 1))
-		if held > 0 && s.held[held-1].Seq-s.first()+1 != held {
-			s.mayTwice = true // holes: the last common message may not be found
+		if s.cuts == s.reborn || seq < s.lowest {
+			s.lowest = seq
 		}
 		s.cuts++
-		w.letGo(s.remove(int(held), len(s.held)))
+		w.letGo(s.remove(s.index(seq+1), len(s.held)))
 		s.last = seq
 		for _, n := range w.nodes {
 			for at := range n.missing {
@@ -176,11 +183,17 @@ func (w *world) cut(seq uint64) {
 	})
 }
 
-// lose takes messages from every replica.
+// lose takes messages from every replica; but while a cut has not been noticed
+// not the one by which it will be: two losses at once that hide one another
+// are beyond the promise.
 func (w *world) lose(seqs ...uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, seq := range seqs {
+		row := w.pg.row(w.stream.incarnation)
+		if w.stream.cuts > w.stream.reborn && row != nil && row.cursor.Seq == seq {
+			continue
+		}
 		if i := w.stream.index(seq); i < len(w.stream.held) && w.stream.held[i].Seq == seq {
 			w.letGo(w.stream.remove(i, i+1))
 		}

@@ -91,7 +91,7 @@ func newWorld(o options) *world {
 	w.stream.ledger = map[string]message.Message{}
 	w.stream.let = map[string]bool{}
 	w.stream.purged = map[string]bool{}
-	w.pg.stored = map[string]bool{}
+	w.pg.stored, w.pg.unique = map[string]bool{}, newRow()
 	w.recreate()
 	w.ctx, w.end = context.WithCancel(context.Background())
 	window := o.replayWindow
@@ -183,10 +183,15 @@ func (w *world) stores(t *testing.T) {
 	w.until(t, "cursor at the stream's end", w.caughtUp)
 }
 
-// caughtUp tells whether Postgres has all of the stream; in do.
+// caughtUp tells whether Postgres has all of the stream, and knows that it is
+// this stream; in do.
 func (w *world) caughtUp() bool {
 	row := w.pg.row(w.stream.incarnation)
-	return row != nil && row.cursor.Seq == w.stream.last
+	if row == nil || row.cursor.Seq != w.stream.last {
+		return false
+	}
+	at := w.stream.held[w.stream.index(w.stream.last):]
+	return len(at) == 0 || row.cursor.Last.Equal(at[0].Fingerprint())
 }
 
 // lead has exactly these nodes believe that they lead the consumer.
