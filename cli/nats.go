@@ -65,8 +65,12 @@ func nestNATS(cmd *fisk.CmdClause, env *env) error {
 	natscli.SetContext(env.ctx)
 	natscli.SetVersion(readVersions().App)
 	pub := &publication{}
-	natscli.SetLogger(&natsLogger{Logger: log.New(env.stderr, "", log.Ltime), pub: pub})
-	env.finish = pub.verdict
+	logger := &natsLogger{Logger: log.New(env.stderr, "", log.Ltime), pub: pub}
+	natscli.SetLogger(logger)
+	env.finish = func(err error) error {
+		logger.over.Store(true)
+		return pub.verdict(err)
+	}
 	return pub.storeByDefault(cmd)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"strings"
+	"sync/atomic"
 
 	"github.com/choria-io/fisk"
 	"github.com/nats-io/nats.go"
@@ -63,7 +64,17 @@ func (*negatable) BoolFlagIsNegatable() bool { return true }
 // natsLogger is what natscli logs through.
 type natsLogger struct {
 	*log.Logger
-	pub *publication
+	pub  *publication
+	over atomic.Bool // the command has returned
+}
+
+// Fatalf logs and ends the process, unless the command is over: a second after
+// natscli has closed its connection it calls that fatal, which must not become
+// the outcome of a command that went well.
+func (l *natsLogger) Fatalf(format string, a ...any) {
+	if !l.over.Load() {
+		l.Logger.Fatalf(format, a...)
+	}
 }
 
 // Printf logs, and counts the messages that were not published: with

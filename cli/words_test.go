@@ -58,6 +58,9 @@ func TestOutageBudgetFits(t *testing.T) {
 		if total := kept + arriving; total > float64(s.MaxBytes)*1.000001 {
 			t.Fatalf("lasts %v: %.0f of %d bytes", lasts, total, s.MaxBytes)
 		}
+		if lasts == math.MaxInt64 {
+			return // for centuries
+		}
 		if least := (1 - trimAbove) * float64(s.MaxBytes); arriving < least*0.999-perSecond {
 			t.Fatalf("lasts %v: only %.0f bytes arrive, %.0f are always free", lasts, arriving, least)
 		}
