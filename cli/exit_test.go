@@ -61,8 +61,8 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 	expect("asked to stop")
 
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }() // its state is judged below
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(10 * time.Second)
