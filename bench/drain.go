@@ -14,10 +14,10 @@ import (
 )
 
 // copyBatches are the rows of a transaction of bare COPY; the best counts.
-var copyBatches = []int{1_000, 5_000, 10_000, 25_000, 50_000}
+var copyBatches = [...]int{1_000, 5_000, 10_000, 25_000, 50_000}
 
-// drain builds a backlog while Postgres is down, starts Postgres, and returns
-// how many rows a second came from the first commit to the last.
+// drain builds a backlog while the cursors are locked, lets go of them, and
+// returns how many rows a second came from the first commit to the last.
 func (s *stage) drain(ctx context.Context, o options, round int) (float64, error) {
 	if _, err := s.db.Exec(ctx, "TRUNCATE public.messages"); err != nil {
 		return 0, err
@@ -26,13 +26,18 @@ func (s *stage) drain(ctx context.Context, o options, round int) (float64, error
 	if err != nil {
 		return 0, err
 	}
-	if err := s.pg.Shutdown(); err != nil {
+	tx, err := s.db.Begin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if _, err := tx.Exec(ctx, "LOCK TABLE landfall.streams IN EXCLUSIVE MODE"); err != nil { // reading stays possible
 		return 0, err
 	}
 	if err := s.publish(ctx, o, round); err != nil {
 		return 0, err
 	}
-	if err := s.pg.Restart(ctx); err != nil {
+	if err := tx.Commit(ctx); err != nil {
 		return 0, err
 	}
 	end := base + uint64(o.messages)
