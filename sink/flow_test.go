@@ -118,7 +118,12 @@ func TestOutage(t *testing.T) {
 			t.Errorf("the end was said %d times, want once", n)
 		}
 		w.outage(true)
+		w.pass(3 * time.Second) // an idle sink looks within two
+		again := w.said("still not storing")
 		w.pass(10 * time.Second)
+		if n := w.said("still not storing"); again-tries < 3 || n-again > 12 {
+			t.Errorf("%d tries at first, %d in the ten seconds behind: the pauses did not start small", again-tries, n-again)
+		}
 		w.outage(false)
 		w.stores(t)
 		w.until(t, "second end of outage", func() bool { return w.log[len(w.log)-1].message == "storing again" })

@@ -199,6 +199,22 @@ func TestStaleStateIsNoLoss(t *testing.T) {
 	})
 }
 
+// The stream is made anew while Postgres takes its time to enter the old one.
+func TestRecreatedWhileEntering(t *testing.T) {
+	inWorld(t, options{}, func(t *testing.T, w *world) {
+		w.do(func() { w.pg.slow = 3 * time.Second })
+		w.pass(500 * time.Millisecond)
+		w.elect()
+		w.recreate()
+		w.elected()
+		w.publish(20)
+		w.stores(t)
+		if row := w.pg.row("incarnation 1"); row == nil || len(row.stored) > 0 {
+			t.Errorf("want nothing under the old incarnation:\n%s", w.describe())
+		}
+	})
+}
+
 // The stream is made anew while a session is under way that has not noticed:
 // the old one's cursor must not let the new one's messages go.
 func TestRecreatedUnnoticed(t *testing.T) {

@@ -39,6 +39,13 @@ func TestRestoredWhileBusy(t *testing.T) {
 				w.restore(backup)
 			}
 			w.pass(10 * time.Millisecond)
+			if i == 150 {
+				w.do(func() {
+					if at := w.pg.rows[0].cursor.Seq; at+10 < w.stream.last {
+						t.Errorf("half a second after the restore the cursor is at %d of %d", at, w.stream.last)
+					}
+				})
+			}
 		}
 		w.stores(t)
 		if n := len(w.pg.row("incarnation 1").stored); n != 610 {
