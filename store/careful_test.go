@@ -148,6 +148,24 @@ func (d *database) within(t testing.TB) *database {
 	return &part
 }
 
+// What violates another key of the table is no repeat, also where repeats
+// are about.
+func TestAnotherKeyAmongRepeats(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(`CREATE UNIQUE INDEX one_taken ON messages (content) WHERE content = 'taken'`)
+	s, cur := d.stream()
+	ms := []message.Message{under(1, "a", "x"), under(2, "a", "x"), under(3, "b", "taken"), under(4, "c", "taken"), under(5, "b", "taken")}
+	d.write(s, cur, ms)
+	w := d.world(cur.StreamID)
+	if diff := cmp.Diff(map[uint64]uint64{2: 1, 5: 3}, w.Duplicates); diff != "" {
+		t.Error(diff)
+	}
+	if l := w.Dead[4]; len(w.Dead) != 1 || l.SQLState != "23505" || !strings.Contains(l.Reason, "one_taken") {
+		t.Errorf("%+v", w.Dead)
+	}
+}
+
 // Bad messages of several kinds, repeats and good ones in one large batch.
 func TestMixedBatch(t *testing.T) {
 	t.Parallel()

@@ -41,9 +41,9 @@ func (c *careful) earlierDeadLetter(ctx context.Context, m *message.Message) (ui
 	}
 	var seq int64
 	err := c.conn.QueryRow(ctx, `SELECT seq FROM landfall.dead_letters
-			WHERE stream_id = $1 AND sha256(msg_id) = sha256($2) AND subject = $3 AND payload = $4
+			WHERE stream_id = $1 AND sha256(msg_id) = sha256($2) AND subject = $3 AND payload = $4 AND seq < $5
 			ORDER BY seq LIMIT 1`,
-		c.cur.StreamID, []byte(m.ID()), []byte(m.Subject), nonNil(m.Data)).Scan(&seq)
+		c.cur.StreamID, []byte(m.ID()), []byte(m.Subject), nonNil(m.Data), int64(m.Seq)).Scan(&seq)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"landfall/cluster"
@@ -310,6 +311,30 @@ func TestRowsBehindTheCursor(t *testing.T) {
 	d.exec(`UPDATE landfall.streams SET last_seq = 5`)
 	d.write(s, cur, run(cur, 3))
 	d.world(cur.StreamID)
+}
+
+// Nor do dead letters and duplicates behind the cursor become something else.
+func TestDeadLettersBehindTheCursor(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	s, cur := d.stream()
+	ms := []message.Message{under(1, "bad", "\x00"), under(2, "a", "x"), under(3, "a", "x"), under(4, "a", "y")}
+	ms[0].Subject = "\xff"
+	cur = d.write(s, cur, ms).Cursor
+	before := d.world(cur.StreamID)
+	for from := range uint64(len(ms)) {
+		back := cur
+		back.Seq = from
+		d.exec(`UPDATE landfall.streams SET last_seq = $1`, int64(from))
+		for _, part := range [][]message.Message{ms[from:], ms[from : from+1]} {
+			_, err := s.Write(t.Context(), back, batchOf(s, part))
+			wantSetup(t, err)
+		}
+	}
+	d.exec(`UPDATE landfall.streams SET last_seq = 4`)
+	if diff := cmp.Diff(before, d.world(cur.StreamID)); diff != "" {
+		t.Error(diff)
+	}
 }
 
 // Trouble with Landfall's own tables is not taken for bad data either.
