@@ -5,35 +5,42 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 )
 
 // serverLog hands the embedded server's log to slog. The server is talkative:
 // its notices become debug lines, so that a normal start prints next to
-// nothing; its warnings and errors keep their level.
+// nothing; its warnings and errors keep their level, while it runs.
 type serverLog struct {
-	log   *slog.Logger
-	fatal func(error) // Fatalf returns to the server: somebody must end the process
+	log      *slog.Logger
+	stopping *atomic.Bool // what fails while all is being closed is no news
+	fatal    func(error)  // Fatalf returns to the server: somebody must end the process
 }
 
-// startingTrouble are formats the server logs as errors or warnings while
-// nothing is wrong: nodes are started one after the other, and the ones that
-// are not there yet cannot be reached. WaitReady says who is missing.
-var startingTrouble = [...]string{
+// chatter are the beginnings of warnings and errors that a start or a change
+// of leaders brings with nothing being wrong. Nodes are started one after the
+// other, for one; WaitReady says who is missing.
+var chatter = [...]string{
 	"Error trying to connect to route",
 	"JetStream has not established contact with a meta leader",
+	"Metalayer blocking snapshot",
+	"Waiting for routing to be established",
 }
 
 func (l *serverLog) line(level slog.Level, format string, v []any) {
-	if level > slog.LevelDebug {
-		for _, t := range startingTrouble {
-			if strings.HasPrefix(format, t) {
-				level = slog.LevelDebug
-			}
+	if l.stopping.Load() {
+		level = min(level, slog.LevelDebug)
+	}
+	if !l.log.Enabled(context.Background(), level) {
+		return
+	}
+	text := fmt.Sprintf(format, v...)
+	for _, c := range chatter {
+		if strings.HasPrefix(text, c) {
+			level = min(level, slog.LevelDebug)
 		}
 	}
-	if l.log.Enabled(context.Background(), level) {
-		l.log.Log(context.Background(), level, fmt.Sprintf(format, v...))
-	}
+	l.log.Log(context.Background(), level, text)
 }
 
 func (l *serverLog) Noticef(format string, v ...any) { l.line(slog.LevelDebug, format, v) }

@@ -52,13 +52,13 @@ type Pull struct {
 	closed  chan struct{}
 }
 
-// slot is one request at a time with an inbox of its own, by which what
-// arrives is counted against the right request.
+// slot is one request at a time, with an inbox of its own: what arrives there
+// is of that request, and its last arrival is the status that ends it.
 type slot struct {
-	sub      *nats.Subscription
-	inbox    string
-	messages int // still to come; 0: no request is open
-	bytes    int // still allowed
+	sub   *nats.Subscription
+	inbox string
+	open  bool
+	bytes int // still allowed
 }
 
 // Open resets the consumer so that it delivers from sequence from on, and
@@ -118,6 +118,7 @@ func (p *Pull) Recv(ctx context.Context) ([]message.Message, error) {
 		}
 		select {
 		case m := <-p.arrivals:
+			p.heard = time.Now()
 			p.accept(m)
 		case <-p.tick.C:
 		case <-p.closed:
@@ -128,8 +129,11 @@ func (p *Pull) Recv(ctx context.Context) ([]message.Message, error) {
 	}
 }
 
-// drain accepts what is at hand and renews the requests that are used up.
+// drain accepts what is at hand and renews the requests that have ended.
 func (p *Pull) drain() {
+	if len(p.arrivals) > 0 {
+		p.heard = time.Now()
+	}
 	for {
 		select {
 		case m := <-p.arrivals:
@@ -145,7 +149,6 @@ func (p *Pull) drain() {
 // message has an ack subject to reply to; what its headers say is its
 // producer's affair.
 func (p *Pull) accept(m *nats.Msg) {
-	p.heard = time.Now()
 	sl := &p.slots[0]
 	if m.Sub != sl.sub {
 		sl = &p.slots[1]
@@ -155,10 +158,10 @@ func (p *Pull) accept(m *nats.Msg) {
 		p.status(sl, m.Header)
 		return
 	}
-	sl.messages--
-	sl.bytes -= m.Size()
-	if sl.bytes <= 0 {
-		sl.messages = 0 // the server closes a request that has used up its bytes
+	// A request that has used up its bytes to the last one is the only one
+	// to end without a status. The server counts as we do.
+	if sl.bytes -= m.Size(); sl.bytes <= 0 {
+		sl.open = false
 	}
 	p.taken = append(p.taken, message.Message{
 		Seq: seq, Subject: m.Subject, Header: m.Header, Data: m.Data,
@@ -167,14 +170,14 @@ func (p *Pull) accept(m *nats.Msg) {
 }
 
 // status reads what the server says about a request. A request that ended in
-// an ordinary way (expired, or the next message does not fit its bytes) says
+// an ordinary way (completed, expired, or too small for the next message) says
 // how much it leaves; without that, the consumer itself is in trouble.
 func (p *Pull) status(sl *slot, h nats.Header) {
 	const heartbeat = "100"
 	switch code := h.Get("Status"); {
 	case code == heartbeat:
 	case h.Get("Nats-Pending-Messages") != "":
-		sl.messages = 0
+		sl.open = false
 	case p.err == nil:
 		p.err = fmt.Errorf("%w: %s %s", ErrPullEnded, code, h.Get("Description"))
 	}
@@ -188,14 +191,14 @@ type pullRequest struct {
 	Heartbeat time.Duration `json:"idle_heartbeat"`
 }
 
-// ask opens a new request in every slot whose last one is used up.
+// ask opens a new request in every slot whose last one has ended.
 func (p *Pull) ask() {
 	for i := range p.slots {
 		sl := &p.slots[i]
-		if sl.messages > 0 || p.err != nil {
+		if sl.open || p.err != nil {
 			continue
 		}
-		sl.messages, sl.bytes = pullMessages, pullBytes
+		sl.open, sl.bytes = true, pullBytes
 		p.heard = time.Now()
 		body, err := json.Marshal(pullRequest{pullMessages, pullBytes, pullExpires, pullHeartbeat})
 		if err == nil {
