@@ -105,12 +105,18 @@ func TestElectionAfterKill(t *testing.T) {
 	nc := nodetest.Connect(t, nodes[0])
 	publish(t, nc, "messages", 1, 100, 100)
 	nodetest.Await(t, "the victim to lead the stream", func() bool {
-		if !leadsStream(nodes[0]) && !leadsStream(nodes[1]) {
-			info, err := jetStream(t, nc).Stream(ctx, "MESSAGES")
-			return err == nil && info.CachedInfo().Cluster.Leader == "n3"
+		// Unanswered while nobody leads; then asked again.
+		brief, done := context.WithTimeout(ctx, 500*time.Millisecond)
+		defer done()
+		info, err := jetStream(t, nc).Stream(brief, "MESSAGES")
+		if err != nil {
+			return false
 		}
-		_, _ = nc.RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN.MESSAGES",
-			[]byte(`{"placement":{"preferred":"n3"}}`)) // asked again if it fails
+		if info.CachedInfo().Cluster.Leader == "n3" {
+			return true
+		}
+		_, _ = nc.RequestWithContext(brief, "$JS.API.STREAM.LEADER.STEPDOWN.MESSAGES",
+			[]byte(`{"placement":{"preferred":"n3"}}`))
 		return false
 	})
 
