@@ -6,33 +6,50 @@ import (
 	"landfall/message"
 )
 
-// mend closes a hole that was still there after a reset: it asks every
-// replica for the missing messages, stores what any of them has, and records
-// the rest as a gap. cur is returned as it is if the hole is not at it.
-func (s *Sink) mend(ctx, work context.Context, cur message.Cursor) (message.Cursor, error) {
-	if s.hole == 0 || s.hole != cur.Seq+1 {
-		return cur, nil
-	}
-	m, found, err := s.Source.Nearest(ctx, s.hole)
-	if err != nil || !found {
-		return cur, err
-	}
-	if m.Seq == s.hole {
-		s.Log.Warn("a message missing here was found on another replica", "sequence", m.Seq)
-		return s.storeOne(work, cur, &m)
-	}
-	return s.gap(work, cur, m.Seq-1)
+// hole is what the sink knows of a sequence that was skipped.
+type hole struct {
+	missing uint64 // 0: none
+	came    uint64 // what was delivered in its place; 0: nothing was
+	stays   bool   // it was there again after a reset
 }
 
-// storeOne writes a message that did not come through the pull. The hole
-// moves on: the messages behind it are often missing as well.
+// seen notes a hole, and whether it is the one of the session before.
+func (h *hole) seen(missing, came uint64) {
+	*h = hole{missing, came, h.missing == missing}
+}
+
+// mend closes a hole that was still there after a reset: it asks every
+// replica for the missing messages, stores what any of them has, and records
+// the rest as a gap.
+func (s *Sink) mend(ctx, work context.Context, cur message.Cursor) (message.Cursor, error) {
+	for s.hole.stays && s.hole.missing == cur.Seq+1 && ctx.Err() == nil {
+		m, found, err := s.Source.Nearest(ctx, s.hole.missing)
+		if err != nil || !found {
+			return cur, err
+		}
+		if m.Seq == s.hole.missing {
+			s.Log.Warn("a message that was not delivered here is fetched on its own", "sequence", m.Seq)
+			cur, err = s.storeOne(work, cur, &m)
+		} else {
+			cur, err = s.gap(work, cur, m.Seq-1)
+		}
+		if err != nil {
+			return cur, err
+		}
+		if s.hole.missing = cur.Seq + 1; s.hole.missing >= s.hole.came {
+			s.hole = hole{}
+		}
+	}
+	return cur, nil
+}
+
+// storeOne writes a message that did not come through the pull.
 func (s *Sink) storeOne(work context.Context, cur message.Cursor, m *message.Message) (message.Cursor, error) {
 	b := &message.Batch{Messages: []message.Message{*m}, Rows: s.Store.Encode(nil, m), Size: m.Size()}
 	out, err := s.Store.Write(work, cur, b)
 	if err != nil {
 		return cur, err
 	}
-	s.hole = m.Seq + 1
 	s.committed(out)
 	return out.Cursor, nil
 }
@@ -40,7 +57,6 @@ func (s *Sink) storeOne(work context.Context, cur message.Cursor, m *message.Mes
 // gap records that the messages behind cur up to to are gone.
 func (s *Sink) gap(work context.Context, cur message.Cursor, to uint64) (message.Cursor, error) {
 	s.Log.Error("messages are gone from every replica: recorded as a gap", "from", cur.Seq+1, "to", to)
-	s.hole = 0
 	return s.Store.RecordGap(work, cur, to)
 }
 
@@ -64,11 +80,11 @@ func (s *Sink) missed(ctx context.Context, cur message.Cursor) error {
 		return err
 	}
 	if found {
-		if s.hole == cur.Seq+1 {
+		s.hole.seen(cur.Seq+1, 0)
+		if s.hole.stays {
 			return errStalled
 		}
-		s.hole = cur.Seq + 1 // it may be on its way: look once more
-		return nil
+		return nil // it may be on its way: look once more
 	}
 	if _, err := s.gap(ctx, cur, st.Last); err != nil {
 		return err

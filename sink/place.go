@@ -51,7 +51,7 @@ func (s *Sink) place(ctx context.Context) (message.Cursor, error) {
 	case begin:
 		cur, err = s.enter(ctx, st)
 	case cut:
-		cur, err = s.startOver(ctx, st, cur)
+		err = s.startOver(ctx, st, cur)
 	}
 	if err != nil {
 		return cur, err
@@ -98,45 +98,56 @@ func (s *Sink) heldAt(ctx context.Context, seq uint64) (*message.Message, error)
 	return &m, nil
 }
 
-// enter begins an incarnation that Postgres does not know. What the stream no
-// longer holds is not in this Postgres either: a gap.
+// enter begins an incarnation that Postgres does not know, behind what it has
+// in common with those that Postgres does know: nothing, if the stream was
+// made anew; all up to the cut, if it lost its tail. What the stream no longer
+// holds, and Postgres does not have, is a gap.
 func (s *Sink) enter(ctx context.Context, st message.Stream) (message.Cursor, error) {
-	first := max(st.First, 1)
-	if first > 1 {
-		s.Log.Error("this stream is new to Postgres, and its oldest messages are gone: recorded as a gap", "from", 1, "to", first-1)
+	newest, _, err := s.Store.Newest(ctx)
+	if err != nil {
+		return newest, err
 	}
-	return s.Store.Begin(ctx, st.Incarnation, 1, message.Cursor{Seq: first - 1})
+	common, err := s.lastCommon(ctx, st, newest.Seq)
+	if err != nil {
+		return common, err
+	}
+	start, last := common.Seq+1, common
+	if held := max(st.First, 1); held > start {
+		last = message.Cursor{Seq: held - 1}
+		s.Log.Error("the oldest messages of a stream that is new to Postgres are gone: recorded as a gap", "from", start, "to", held-1)
+	}
+	if newest.StreamID != 0 {
+		s.Log.Warn("the stream goes on under a new incarnation; Postgres keeps what it has of the ones before",
+			"incarnation", st.Incarnation, "postgres_had", newest.Seq, "last_common", common.Seq)
+	}
+	return s.Store.Begin(ctx, st.Incarnation, start, last)
 }
 
-// startOver gives a stream whose tail was lost a new incarnation, which
-// starts behind the last message that stream and Postgres have in common.
-// Numbers behind it were given out twice, so that rows of both incarnations
-// are right.
-func (s *Sink) startOver(ctx context.Context, st message.Stream, cur message.Cursor) (message.Cursor, error) {
-	common, err := s.lastCommon(ctx, st, cur)
-	if err != nil {
-		return cur, err
-	}
+// startOver gives a stream whose tail was lost a new incarnation: numbers
+// behind the cut are given out twice, and the rows of both are right. Where
+// the new one starts is found when it is entered, so that nothing is lost if
+// this process dies in between.
+func (s *Sink) startOver(ctx context.Context, st message.Stream, cur message.Cursor) error {
 	incarnation, err := s.Source.Reincarnate(ctx, st.Incarnation)
 	if err != nil {
-		return cur, fmt.Errorf("give the stream a new incarnation: %w", err)
+		return fmt.Errorf("give the stream a new incarnation: %w", err)
 	}
-	s.Log.Error("the stream's tail was lost and its numbers are given out again: Postgres keeps the rows it has, and goes on under a new incarnation",
-		"postgres_had", cur.Seq, "stream_ends", st.Last, "last_common", common.Seq,
-		"old_incarnation", st.Incarnation, "incarnation", incarnation)
-	return s.Store.Begin(ctx, incarnation, common.Seq+1, common)
+	s.Log.Error("the stream's tail was lost, and its numbers are given out again",
+		"postgres_had", cur.Seq, "stream_ends", st.Last, "old_incarnation", st.Incarnation, "incarnation", incarnation)
+	return nil
 }
 
-// lastCommon finds the last message that stands both in the stream and in
-// Postgres. Up to it they agree and behind it they do not, so halving finds
-// it. Where nothing can be compared nothing is assumed: storing a message
-// under the new incarnation again is better than skipping it.
-func (s *Sink) lastCommon(ctx context.Context, st message.Stream, cur message.Cursor) (message.Cursor, error) {
-	common := message.Cursor{Seq: min(cur.Seq, max(st.First, 1)-1)}
-	lo, hi := common.Seq, min(cur.Seq, st.Last)
+// lastCommon finds the last message that stands both in the stream and, at or
+// below had, in Postgres. Up to it they agree and behind it they do not, so
+// halving finds it. Where nothing can be compared nothing is assumed: storing
+// a message under the new incarnation again is better than skipping it. What
+// the stream has let go, it had stored before.
+func (s *Sink) lastCommon(ctx context.Context, st message.Stream, had uint64) (message.Cursor, error) {
+	common := message.Cursor{Seq: min(had, max(st.First, 1)-1)}
+	lo, hi := common.Seq, min(had, st.Last)
 	for lo < hi {
 		mid := lo + (hi-lo+1)/2
-		at, row, found, err := s.Store.RowAtOrBelow(ctx, cur, mid)
+		at, row, found, err := s.Store.RowAtOrBelow(ctx, mid)
 		if err != nil {
 			return common, err
 		}
@@ -144,18 +155,20 @@ func (s *Sink) lastCommon(ctx context.Context, st message.Stream, cur message.Cu
 			lo = mid // no row in this half
 			continue
 		}
-		m, err := s.heldAt(ctx, at)
+		m, held, err := s.Source.Nearest(ctx, at)
 		if err != nil {
-			return common, err
+			return common, fmt.Errorf("read message %d of the stream: %w", at, err)
 		}
-		switch {
-		case m == nil:
-			lo = mid
-		case sameRow(m, row):
+		if held && m.Seq > at && m.Seq <= hi { // a hole at at: compare behind it
+			if at, row, _, err = s.Store.RowAtOrBelow(ctx, m.Seq); err != nil {
+				return common, err
+			}
+		}
+		if held && m.Seq == at && sameRow(&m, row) {
 			common = message.Cursor{Seq: at, Last: m.Fingerprint()}
-			lo = mid
-		default:
-			hi = at - 1
+			lo = max(mid, at)
+		} else {
+			hi = min(at, mid) - 1
 		}
 	}
 	return common, nil

@@ -91,9 +91,14 @@ type Store interface {
 	// Read returns where the cursor stands, without waiting for anybody.
 	Read(ctx context.Context, cur message.Cursor) (uint64, error)
 
-	// RowAtOrBelow returns the last row of the incarnation at or below seq;
-	// the time in its fingerprint is cut to microseconds.
-	RowAtOrBelow(ctx context.Context, cur message.Cursor, seq uint64) (at uint64, f message.Fingerprint, found bool, err error)
+	// Newest is the cursor of the stream's latest incarnation that Postgres
+	// knows, whichever the stream has by now.
+	Newest(ctx context.Context) (cur message.Cursor, found bool, err error)
+
+	// RowAtOrBelow returns the last message at or below seq that Postgres
+	// has, in the incarnation that has the last word on it; the time in its
+	// fingerprint is cut to microseconds.
+	RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, f message.Fingerprint, found bool, err error)
 
 	// Trim calls trim with the cursor and the highest sequence stored for
 	// longer than window, while the cursor cannot go back.

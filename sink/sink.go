@@ -57,7 +57,7 @@ type Options struct {
 type Sink struct {
 	Options
 	limit    limit           // rows of a batch
-	hole     uint64          // a sequence that was missing when last looked for; 0: none
+	hole     hole            // what was missing when last looked for
 	outage   outage          // what the log has been told
 	progress progress        // for the watch over fitness
 	backoff  backoff.BackOff // between sessions during an outage
@@ -110,7 +110,7 @@ func (s *Sink) settle(err error) time.Duration {
 		return minBackoff
 	case errors.As(err, &gap):
 		s.Log.Warn("a sequence is missing; looking again", "missing", gap.missing, "came", gap.came)
-		s.hole = gap.missing
+		s.hole.seen(gap.missing, gap.came)
 		return minBackoff
 	case errors.Is(err, message.ErrTooSlow):
 		s.limit.halve()

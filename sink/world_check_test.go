@@ -18,7 +18,7 @@ func (w *world) check() []string {
 	}
 	for body, m := range w.stream.ledger {
 		switch n := places[body]; {
-		case n > 1 && !w.stream.mayTwice:
+		case n > 1:
 			problems = append(problems, fmt.Sprintf("message %d (%.12q) has %d rows", m.Seq, body, n))
 		case n == 0 && !w.stream.let[body]:
 			problems = append(problems, fmt.Sprintf("message %d (%.12q) has no row", m.Seq, body))

@@ -96,9 +96,6 @@ func (w *world) restore(backup []*row) {
 	defer w.mu.Unlock()
 	w.pg.rows, w.pg.unique = copyRows(backup), newRow()
 	w.pg.epoch++
-	if len(backup) > 0 && w.pg.row(w.stream.incarnation) == nil {
-		w.stream.mayTwice = true // its incarnation is new to this Postgres, its messages may not be
-	}
 	for body := range w.stream.purged {
 		if !w.pg.has(w.stream.ledger[body]) {
 			w.stream.let[body] = true // older than the replay window held

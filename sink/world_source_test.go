@@ -125,13 +125,6 @@ func (s source) Reincarnate(ctx context.Context, old string) (string, error) {
 	defer s.mu.Unlock()
 	if s.stream.incarnation == old {
 		st := &s.stream
-		row := s.pg.row(old)
-		holes := uint64(len(st.held)) != st.last+1-st.first()
-		if holes || row == nil || row.start > st.lowest+1 {
-			// The last common message may not be found: it is looked for by
-			// halving, and among the rows of the old incarnation.
-			st.mayTwice = true
-		}
 		s.birth()
 		st.reborn++
 	}

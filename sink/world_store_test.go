@@ -52,11 +52,6 @@ func (s store) Begin(ctx context.Context, incarnation string, start uint64, last
 		if s.pg.row(incarnation) != nil {
 			return // another node was first
 		}
-		if start == 1 && s.stream.reborn > 0 {
-			// The new incarnation could not be entered when it was made, so
-			// that Postgres takes it for a new stream.
-			s.stream.mayTwice = true
-		}
 		if !slices.ContainsFunc(s.pg.rows, func(r *row) bool { return r.cursor.Seq >= start-1 }) {
 			// Postgres was restored between the look for the last common
 			// message and now: what it had is not there any more.
@@ -185,22 +180,45 @@ func (s store) Read(ctx context.Context, cur message.Cursor) (uint64, error) {
 	return r.cursor.Seq, nil
 }
 
-func (s store) RowAtOrBelow(ctx context.Context, cur message.Cursor, seq uint64) (at uint64, f message.Fingerprint, found bool, err error) {
+func (s store) Newest(ctx context.Context) (cur message.Cursor, found bool, err error) {
 	if err := s.reach(ctx); err != nil {
-		return 0, f, false, err
-	}
-	r, _ := s.find(cur)
-	if r == nil {
-		return 0, f, false, nil
+		return cur, false, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, rec := range r.stored {
-		if rec.Seq <= seq && rec.Seq > at {
-			at, f, found = rec.Seq, message.Fingerprint{Time: rec.Time, ID: rec.ID}, true
+	for _, r := range s.pg.rows {
+		if r.cursor.StreamID > cur.StreamID {
+			cur, found = r.cursor, true
+		}
+	}
+	return cur, found, nil
+}
+
+func (s store) RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, f message.Fingerprint, found bool, err error) {
+	if err := s.reach(ctx); err != nil {
+		return 0, f, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.pg.rows {
+		for _, rec := range r.stored {
+			if rec.Seq <= seq && rec.Seq > at && s.pg.lastWord(rec.Seq) == r {
+				at, f, found = rec.Seq, message.Fingerprint{Time: rec.Time, ID: rec.ID}, true
+			}
 		}
 	}
 	return at, f, found, nil
+}
+
+// lastWord is the latest incarnation that has the sequence; held.
+func (p *postgres) lastWord(seq uint64) *row {
+	var last *row
+	for _, r := range p.rows {
+		if r.start <= seq && (last == nil || r.cursor.StreamID > last.cursor.StreamID) {
+			last = r
+		}
+	}
+	return last
 }
 
 func (s store) Trim(ctx context.Context, cur message.Cursor, window time.Duration, trim func(ctx context.Context, cursor, expired uint64) error) error {

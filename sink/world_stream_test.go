@@ -28,15 +28,13 @@ type stream struct {
 	stalled bool    // the consumer delivers nothing until it is reset
 	resets  int
 
-	births   int                        // of incarnations
-	reborn   int                        // incarnations given to a stream that was there
-	cuts     int                        // tails lost
-	lowest   uint64                     // where the stream ended then, since it was last noticed
-	ledger   map[string]message.Message // everything ever published, by body
-	let      map[string]bool            // bodies that were lost without Landfall's doing
-	purged   map[string]bool            // bodies that the sink let go
-	purges   []uint64                   // below which
-	mayTwice bool                       // the fault was such that a message may have two rows
+	births int                        // of incarnations
+	reborn int                        // incarnations given to a stream that was there
+	cuts   int                        // tails lost
+	ledger map[string]message.Message // everything ever published, by body
+	let    map[string]bool            // bodies that were lost without Landfall's doing
+	purged map[string]bool            // bodies that the sink let go
+	purges []uint64                   // below which
 }
 
 var errElecting = errors.New("no leader answers")
@@ -166,9 +164,6 @@ func (w *world) cut(seq uint64) {
 		s := &w.stream
 		if seq >= s.last {
 			return
-		}
-		if s.cuts == s.reborn || seq < s.lowest {
-			s.lowest = seq
 		}
 		s.cuts++
 		w.letGo(s.remove(s.index(seq+1), len(s.held)))

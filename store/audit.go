@@ -73,18 +73,22 @@ func (s *Store) examine(ctx context.Context, tx pgx.Tx, a *Account) error {
 			UNION ALL SELECT seq, seq FROM landfall.dead_letters WHERE stream_id = $1 AND resolution IS DISTINCT FROM 'stored'
 			UNION ALL SELECT seq, seq FROM landfall.duplicates WHERE stream_id = $1
 			UNION ALL SELECT from_seq, to_seq FROM landfall.gaps WHERE stream_id = $1
-			UNION ALL SELECT $3::bigint + 1, $3::bigint + 1
-		), steps AS (SELECT last, lead(first) OVER (ORDER BY first, last) AS next FROM places)
-		SELECT last, next FROM steps WHERE next <> last + 1 ORDER BY last LIMIT 20`, a.StreamID, a.Start, a.Cursor)
+		), within AS (
+			SELECT first, last, max(last) OVER (ORDER BY first, last ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+			FROM (SELECT * FROM places WHERE first <= $3::bigint UNION ALL SELECT $3::bigint + 1, $3::bigint + 1) AS p
+		) SELECT first, last, before FROM within WHERE first <> before + 1
+		UNION ALL SELECT first, last, last FROM places WHERE first > $3::bigint
+		ORDER BY 1, 2 LIMIT 20`, a.StreamID, a.Start, a.Cursor)
 	if err != nil {
 		return err
 	}
-	var last, next int64
-	_, err = pgx.ForEachRow(rows, []any{&last, &next}, func() error {
-		if next > last {
-			a.Missing = append(a.Missing, Range{last + 1, next - 1})
-		} else {
-			a.Twice = append(a.Twice, Range{next, last})
+	var first, last, before int64
+	_, err = pgx.ForEachRow(rows, []any{&first, &last, &before}, func() error {
+		switch {
+		case first > before+1:
+			a.Missing = append(a.Missing, Range{before + 1, first - 1})
+		default:
+			a.Twice = append(a.Twice, Range{first, min(last, before)})
 		}
 		return nil
 	})

@@ -29,8 +29,8 @@ type careful struct {
 
 // writeCarefully is Write after COPY refused the batch for its data.
 func (s *Stream) writeCarefully(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
-	if err := s.lookUpConstraints(ctx, conn); err != nil {
-		return message.Outcome{}, explain("look up the constraints of "+s.table.Sanitize(), err)
+	if err := s.lookUpPrimaryKey(ctx, conn); err != nil {
+		return message.Outcome{}, explain("look up the primary key of "+s.table.Sanitize(), err)
 	}
 	if err := s.begin(ctx, conn, cur); err != nil {
 		return message.Outcome{}, err
@@ -101,8 +101,13 @@ func (c *careful) attempt(ctx context.Context, ms []message.Message) (refusal *p
 			Err:    refusal,
 		}
 	}
-	if refusal.Code == uniqueViolation && refusal.ConstraintName == c.idKey && !c.merging {
+	if refusal.Code == uniqueViolation && !c.merging {
+		// The message ids, most likely. If it is another unique index of the
+		// table's, the merge is refused for the same reason.
 		c.merging = true
+		if err := c.makeStage(ctx); err != nil {
+			return nil, err
+		}
 		return c.attempt(ctx, ms)
 	}
 	return refusal, nil
@@ -133,10 +138,12 @@ func (c *careful) copyInto(ctx context.Context, table pgx.Identifier, ms []messa
 // reject makes a dead letter of a message that failed alone, unless so many
 // before it failed alike that it must be the set-up.
 func (c *careful) reject(ctx context.Context, m *message.Message, refusal *pgconn.PgError) error {
-	if c.streak.bad(failureOf(refusal)) {
+	if onlyData(refusal.Code) {
+		c.streak.good()
+	} else if c.streak.bad(failureOf(refusal)) {
 		c.Stream.streak = c.streak // the one thing that outlives the rollback
 		return &message.SetupError{
-			Reason: fmt.Sprintf("%d messages in a row fail alike, the last at sequence %d", streakLimit, m.Seq),
+			Reason: fmt.Sprintf("%d messages in a row or more fail alike, the last at sequence %d", streakLimit, m.Seq),
 			Advice: "so it is not the data: look at the table's columns, constraints, triggers and partitions",
 			Err:    refusal,
 		}
@@ -153,16 +160,12 @@ func reasonOf(e *pgconn.PgError) string {
 	return readable(s)
 }
 
-// lookUpConstraints learns the names of the messages table's two own keys:
-// only their violations mean what the careful path takes them for.
-func (s *Stream) lookUpConstraints(ctx context.Context, conn *pgxpool.Conn) error {
-	if s.idKey != "" {
+// lookUpPrimaryKey learns the name of the messages table's primary key, whose
+// violation no message can be blamed for.
+func (s *Stream) lookUpPrimaryKey(ctx context.Context, conn *pgxpool.Conn) error {
+	if s.pkey != "" {
 		return nil
 	}
-	const columnsOf = `(SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(c.conkey) WITH ORDINALITY AS k(num, n)
-		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.num)`
-	return conn.QueryRow(ctx, `SELECT
-			coalesce(max(conname) FILTER (WHERE contype = 'p' AND `+columnsOf+` = '{stream_id,seq}'), ''),
-			coalesce(max(conname) FILTER (WHERE contype = 'u' AND `+columnsOf+` = '{stream_id,msg_id}'), '')
-		FROM pg_constraint c WHERE conrelid = $1::text::regclass`, s.table.Sanitize()).Scan(&s.pkey, &s.idKey)
+	return conn.QueryRow(ctx, `SELECT coalesce(max(conname), '') FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype = 'p'`,
+		s.table.Sanitize()).Scan(&s.pkey)
 }

@@ -61,6 +61,17 @@ func classify(err error) class {
 	return data
 }
 
+// onlyData tells SQLSTATEs that nothing but a message's own bytes can cause:
+// text that is no UTF-8 or holds a NUL, an id too long for an index. However
+// many come in a row, no change of the set-up would let them in.
+func onlyData(code string) bool {
+	switch code {
+	case "22021", "22P05", "54000":
+		return true
+	}
+	return false
+}
+
 // explain turns an error of a statement into what the sink acts upon: a
 // *message.SetupError, message.ErrTooSlow, or the error itself, an outage.
 func explain(doing string, err error) error {

@@ -77,7 +77,8 @@ func (s *Stream) RecordGap(ctx context.Context, cur message.Cursor, to uint64) (
 	next := message.Cursor{StreamID: cur.StreamID, Incarnation: cur.Incarnation, Seq: to}
 	err := s.inTransaction(ctx, "record a gap", func(ctx context.Context, conn *pgxpool.Conn) error {
 		var seq int64
-		err := conn.QueryRow(ctx, `SELECT last_seq FROM landfall.streams WHERE id = $1 FOR UPDATE`, cur.StreamID).Scan(&seq)
+		err := conn.QueryRow(ctx, `SELECT last_seq FROM landfall.streams WHERE id = $1 AND incarnation::text = $2 FOR UPDATE`,
+			cur.StreamID, cur.Incarnation).Scan(&seq)
 		if errors.Is(err, pgx.ErrNoRows) || err == nil && uint64(seq) != cur.Seq {
 			return message.ErrMoved
 		}
@@ -105,7 +106,7 @@ func (s *Stream) Read(ctx context.Context, cur message.Cursor) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
 	var seq int64
-	err := s.pool.QueryRow(ctx, `SELECT last_seq FROM landfall.streams WHERE id = $1 AND incarnation = $2::text::uuid`,
+	err := s.pool.QueryRow(ctx, `SELECT last_seq FROM landfall.streams WHERE id = $1 AND incarnation::text = $2`,
 		cur.StreamID, cur.Incarnation).Scan(&seq)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -114,24 +115,6 @@ func (s *Stream) Read(ctx context.Context, cur message.Cursor) (uint64, error) {
 		return 0, explain("read the cursor", err)
 	}
 	return uint64(seq), nil
-}
-
-// RowAtOrBelow returns the last row of the incarnation at or below seq: its
-// sequence and its fingerprint, whose time is cut to microseconds. found is
-// false if there is none.
-func (s *Stream) RowAtOrBelow(ctx context.Context, cur message.Cursor, seq uint64) (at uint64, f message.Fingerprint, found bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, callDeadline)
-	defer cancel()
-	var rowSeq int64
-	err = s.pool.QueryRow(ctx, `SELECT seq, published_at, coalesce(msg_id, '') FROM `+s.table.Sanitize()+`
-			WHERE stream_id = $1 AND seq <= $2 ORDER BY seq DESC LIMIT 1`, cur.StreamID, int64(seq)).Scan(&rowSeq, &f.Time, &f.ID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, f, false, nil
-	}
-	if err != nil {
-		return 0, f, false, explain("read the last rows", err)
-	}
-	return uint64(rowSeq), f, true, nil
 }
 
 // inTransaction runs f between BEGIN with our settings and COMMIT.

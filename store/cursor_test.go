@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -212,7 +213,7 @@ func TestRowAtOrBelow(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	s, cur := d.stream()
-	if _, _, found, err := s.RowAtOrBelow(t.Context(), cur, 9); err != nil || found {
+	if _, _, found, err := s.RowAtOrBelow(t.Context(), 9); err != nil || found {
 		t.Error(found, err)
 	}
 	cur = d.write(s, cur, run(cur, 5, func(i int, m *message.Message) {
@@ -223,19 +224,47 @@ func TestRowAtOrBelow(t *testing.T) {
 			m.Subject = "\xff" // dead letters
 		}
 	})).Cursor
-	for seq, want := range map[uint64]uint64{1: 1, 2: 2, 3: 2, 4: 2, 5: 5, 99: 5} {
+	for seq, want := range map[uint64]uint64{1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 99: 5} {
 		m := ordinary(want)
 		id := m.ID()
 		if want == 2 {
 			id = ""
 		}
-		at, f, found, err := s.RowAtOrBelow(t.Context(), cur, seq)
+		at, f, found, err := s.RowAtOrBelow(t.Context(), seq)
 		if err != nil || !found || at != want || !f.Equal(message.Fingerprint{Time: asStored(m).Time, ID: id}) {
 			t.Errorf("at or below %d: %d %+v %v %v", seq, at, f, found, err)
 		}
 	}
-	if _, _, found, err := s.RowAtOrBelow(t.Context(), cur, 0); err != nil || found {
+	if _, _, found, err := s.RowAtOrBelow(t.Context(), 0); err != nil || found {
 		t.Error(found, err)
+	}
+}
+
+// TestLineage: where a later incarnation begins, it has the last word.
+func TestLineage(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	s, cur := d.stream()
+	if newest, found, err := s.Newest(t.Context()); err != nil || !found || newest.StreamID != cur.StreamID {
+		t.Errorf("newest: %+v %v %v", newest, found, err)
+	}
+	d.write(s, cur, run(cur, 5))
+	later := func(m *message.Message) { m.Time = m.Time.Add(time.Hour) }
+	second, err := s.Begin(t.Context(), uuid.NewString(), 4, message.Cursor{Seq: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := run(second, 1)
+	later(&again[0])
+	d.write(s, second, again)
+	if newest, found, err := s.Newest(t.Context()); err != nil || !found || newest.StreamID != second.StreamID || newest.Seq != 4 {
+		t.Errorf("newest: %+v %v %v", newest, found, err)
+	}
+	for seq, want := range map[uint64]message.Message{3: ordinary(3), 4: again[0], 9: again[0]} {
+		at, f, found, err := s.RowAtOrBelow(t.Context(), seq)
+		if err != nil || !found || at != want.Seq || !f.Time.Equal(asStored(want).Time) {
+			t.Errorf("at or below %d: %d %+v %v %v", seq, at, f, found, err)
+		}
 	}
 }
 

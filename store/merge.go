@@ -18,14 +18,11 @@ const stage = "landfall_stage"
 // with another they are dead letters that say so.
 func (c *careful) merge(ctx context.Context, ms []message.Message) error {
 	table := c.table.Sanitize()
-	if _, err := c.conn.Exec(ctx, `CREATE TEMPORARY TABLE `+stage+` ON COMMIT DROP AS SELECT `+columnList+` FROM `+table+` WITH NO DATA`); err != nil {
-		return err
-	}
-	if _, err := c.copyInto(ctx, pgx.Identifier{stage}, ms); err != nil {
+	if _, err := c.copyInto(ctx, pgx.Identifier{"pg_temp", stage}, ms); err != nil {
 		return err
 	}
 	rows, err := c.conn.Query(ctx, `INSERT INTO `+table+` (`+columnList+`)
-		SELECT `+columnList+` FROM `+stage+` ORDER BY seq
+		SELECT `+columnList+` FROM pg_temp.`+stage+` ORDER BY seq
 		ON CONFLICT (stream_id, msg_id) DO NOTHING RETURNING seq`)
 	if err != nil {
 		return err
@@ -34,7 +31,7 @@ func (c *careful) merge(ctx context.Context, ms []message.Message) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.conn.Exec(ctx, `DROP TABLE `+stage); err != nil {
+	if _, err := c.conn.Exec(ctx, `DELETE FROM pg_temp.`+stage); err != nil {
 		return err
 	}
 	if err := c.settleRepeats(ctx, without(ms, stored)); err != nil {
@@ -45,6 +42,13 @@ func (c *careful) merge(ctx context.Context, ms []message.Message) error {
 		c.streak.good()
 	}
 	return nil
+}
+
+// makeStage makes the stage, for the rest of the transaction. A savepoint that
+// is rolled back leaves it empty.
+func (c *careful) makeStage(ctx context.Context) error {
+	_, err := c.conn.Exec(ctx, `CREATE TEMPORARY TABLE `+stage+` ON COMMIT DROP AS SELECT `+columnList+` FROM `+c.table.Sanitize()+` WITH NO DATA`)
+	return err
 }
 
 // without returns the messages whose sequences are not among seqs.

@@ -97,7 +97,7 @@ func TestRights(t *testing.T) {
 	cur = d.write(s, cur, everything(cur)).Cursor
 	cur, err := s.RecordGap(t.Context(), cur, cur.Seq+2)
 	if err == nil {
-		_, _, _, err = s.RowAtOrBelow(t.Context(), cur, cur.Seq)
+		_, _, _, err = s.RowAtOrBelow(t.Context(), cur.Seq)
 	}
 	if err == nil {
 		err = s.Trim(t.Context(), cur, 0, noTrim)

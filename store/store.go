@@ -77,7 +77,6 @@ type Stream struct {
 	*Store
 	name   string
 	id     int64  // landfall.streams.id of the incarnation being written
-	idKey  string // name of the unique constraint on message ids
 	pkey   string // name of the primary key
 	streak streak // failures in a row, across batches
 	waits  int    // lock timeouts in a row on the cursor, see countWaits

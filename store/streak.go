@@ -4,7 +4,7 @@ import "github.com/jackc/pgx/v5/pgconn"
 
 // streakLimit is how many messages in a row may fail alike before it is
 // taken for the set-up (a missing partition, a trigger, a wrong column)
-// instead of the data.
+// instead of the data. See onlyData for failures that never are.
 const streakLimit = 20
 
 // streak counts messages that failed alike one after the other, across

@@ -136,7 +136,7 @@ func TestWhatEndsAStreak(t *testing.T) {
 	shared := newDatabase(t)
 	shared.exec(refuseBad)
 	for name, c := range map[string]struct {
-		batches []string // o: good, x and y: bad, r: the same message again and again
+		batches []string // o: good, x: bad, y: no UTF-8, r: the same message again and again
 		setup   bool     // the last batch is the set-up's fault
 	}{
 		"nineteen":                           {batches: []string{x(19)}},
@@ -151,7 +151,7 @@ func TestWhatEndsAStreak(t *testing.T) {
 		"good ones between, careful":         {batches: []string{x(19), "oox" + x(17) + "ooo", x(19)}},
 		"another failure in between":         {batches: []string{x(15) + "y" + x(15)}},
 		"two failures in turns":              {batches: []string{strings.Repeat("xy", 25)}},
-		"twenty of another kind":             {batches: []string{x(5) + strings.Repeat("y", 20)}, setup: true},
+		"what only the data can cause":       {batches: []string{strings.Repeat("y", 50), x(5) + strings.Repeat("y", 25) + "o"}},
 		"repeats do not end it":              {batches: []string{"r", x(10) + "r", "r" + x(10)}, setup: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,9 +16,11 @@ import (
 // while the cursor's row is locked against going back: what trim removes from
 // the stream is certainly in Postgres.
 func (s *Stream) Trim(ctx context.Context, cur message.Cursor, window time.Duration, trim func(ctx context.Context, cursor, expired uint64) error) error {
-	return s.inTransaction(ctx, "trim the stream", func(ctx context.Context, conn *pgxpool.Conn) error {
+	var failed error // of trim: the mark is kept all the same
+	err := s.inTransaction(ctx, "trim the stream", func(ctx context.Context, conn *pgxpool.Conn) error {
 		var seq, expired int64
-		err := conn.QueryRow(ctx, `SELECT last_seq FROM landfall.streams WHERE id = $1 FOR SHARE`, cur.StreamID).Scan(&seq)
+		err := conn.QueryRow(ctx, `SELECT last_seq FROM landfall.streams WHERE id = $1 AND incarnation::text = $2 FOR SHARE`,
+			cur.StreamID, cur.Incarnation).Scan(&seq)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return message.ErrMoved
 		}
@@ -40,6 +42,8 @@ func (s *Stream) Trim(ctx context.Context, cur message.Cursor, window time.Durat
 		if err != nil {
 			return err
 		}
-		return trim(ctx, uint64(seq), uint64(expired))
+		failed = trim(ctx, uint64(seq), uint64(expired))
+		return nil
 	})
+	return errors.Join(err, failed)
 }

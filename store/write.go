@@ -29,19 +29,24 @@ import (
 func (s *Stream) Write(ctx context.Context, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, writeDeadline)
 	defer cancel()
+	out, err := s.write(ctx, cur, b)
+	s.countWaits(ctx, err)
+	return out, err
+}
+
+func (s *Stream) write(ctx context.Context, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return message.Outcome{}, explain("connect to Postgres", err)
 	}
 	defer conn.Release()
-
 	out, err := s.copyBatch(ctx, conn, cur, b)
-	if err != nil && classify(err) == data {
-		out, err = s.writeCarefully(ctx, conn, cur, b)
-	} else if err == nil {
+	switch {
+	case err == nil:
 		s.streak.good()
+	case classify(err) == data:
+		return s.writeCarefully(ctx, conn, cur, b)
 	}
-	s.countWaits(ctx, err)
 	return out, err
 }
 
@@ -67,7 +72,7 @@ func (s *Stream) copyBatch(ctx context.Context, conn *pgxpool.Conn, cur message.
 func (s *Stream) begin(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor) error {
 	var seq int64
 	batch := beginWith()
-	batch.Queue(`SELECT last_seq FROM landfall.streams WHERE id = $1 FOR UPDATE`, cur.StreamID).
+	batch.Queue(`SELECT last_seq FROM landfall.streams WHERE id = $1 AND incarnation::text = $2 FOR UPDATE`, cur.StreamID, cur.Incarnation).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&seq) })
 	err := conn.SendBatch(ctx, batch).Close()
 	switch {

@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"landfall/message"
+)
+
+// Newest is the cursor of the stream's latest incarnation, whatever the
+// stream itself is by now. found is false if Postgres knows none.
+func (s *Stream) Newest(ctx context.Context) (cur message.Cursor, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	defer cancel()
+	var seq int64
+	err = s.pool.QueryRow(ctx, `SELECT id, incarnation::text, last_seq FROM landfall.streams
+			WHERE cluster = $1 AND name = $2 ORDER BY id DESC LIMIT 1`, s.cluster, s.name).Scan(&cur.StreamID, &cur.Incarnation, &seq)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return cur, false, nil
+	}
+	if err != nil {
+		return cur, false, explain("read the latest incarnation", err)
+	}
+	cur.Seq = uint64(seq)
+	return cur, true, nil
+}
+
+// RowAtOrBelow returns the last sequence at or below seq that is a row or a
+// dead letter, in the incarnation that has the last word on it: a later one
+// begins behind what it has in common with those before. The fingerprint's
+// time is cut to microseconds. found is false if there is none.
+func (s *Stream) RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, f message.Fingerprint, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	defer cancel()
+	var rowSeq, micros int64
+	var id []byte
+	err = s.pool.QueryRow(ctx, `WITH incarnations AS (
+			SELECT id, coalesce(min(start_seq) OVER (ORDER BY id ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) - 1, $4) AS until
+			FROM landfall.streams WHERE cluster = $1 AND name = $2)
+		SELECT found.seq, found.micros, found.id
+		FROM incarnations AS i CROSS JOIN LATERAL (
+			(SELECT seq, (extract(epoch FROM published_at) * 1000000)::bigint AS micros, convert_to(coalesce(msg_id, ''), 'UTF8') AS id
+				FROM `+s.table.Sanitize()+` WHERE stream_id = i.id AND seq <= least($3, i.until) ORDER BY seq DESC LIMIT 1)
+			UNION ALL
+			(SELECT seq, published_at / 1000, coalesce(msg_id, '')
+				FROM landfall.dead_letters WHERE stream_id = i.id AND seq <= least($3, i.until) ORDER BY seq DESC LIMIT 1)
+		) AS found ORDER BY found.seq DESC LIMIT 1`,
+		s.cluster, s.name, int64(min(seq, math.MaxInt64)), int64(math.MaxInt64)).Scan(&rowSeq, &micros, &id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, f, false, nil
+	}
+	if err != nil {
+		return 0, f, false, explain("read the last rows", err)
+	}
+	return uint64(rowSeq), message.Fingerprint{Time: time.UnixMicro(micros), ID: string(id)}, true, nil
+}
