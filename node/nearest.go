@@ -16,8 +16,8 @@ import (
 
 // replicaAsks is how often the replicas are asked for a message the leader
 // misses. Each ask goes to one of them by chance: of three, the odds that one
-// is never asked are below one in ten thousand.
-const replicaAsks = 24
+// is never asked are below one in a hundred thousand.
+const replicaAsks = 32
 
 // next asks for the first message at or after a sequence.
 type next struct {

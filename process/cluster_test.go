@@ -113,7 +113,7 @@ func (c *testCluster) awaitReady(name string) {
 		defer resp.Body.Close()
 		if resp.StatusCode != http.StatusOK {
 			body, err := io.ReadAll(resp.Body)
-			return false, fmt.Errorf("%s: %s %v", resp.Status, body, err)
+			return false, fmt.Errorf("%s: %s %w", resp.Status, body, err)
 		}
 		return true, nil
 	})
