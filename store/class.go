@@ -24,6 +24,7 @@ const (
 	queryCanceled     = "57014"
 	lockNotAvailable  = "55P03"
 	insufficientRight = "42501"
+	readOnly          = "25006"
 )
 
 // classify judges by SQLSTATE alone; texts are translated and change. An

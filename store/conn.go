@@ -42,7 +42,17 @@ func configure(cfg *pgxpool.Config, application string, streams int) {
 		// Several hosts: the one that takes writes, after a failover too.
 		cc.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
+	cc.OnPgError = keepSession(cc.OnPgError)
 	cfg.AfterConnect = serverKeepalives
+}
+
+// keepSession has a session closed that may not write: it was made while the
+// role, the database or the server was read-only, and would stay so for its
+// whole life though a new one could write again.
+func keepSession(otherwise pgconn.PgErrorHandler) pgconn.PgErrorHandler {
+	return func(c *pgconn.PgConn, err *pgconn.PgError) bool {
+		return err.Code != readOnly && otherwise(c, err)
+	}
 }
 
 // serverKeepalives has the server notice our death across a dead network.

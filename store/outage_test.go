@@ -44,6 +44,18 @@ func TestOutages(t *testing.T) {
 		if seq, err := s.Read(t.Context(), cur); err != nil || seq != 0 {
 			t.Error(seq, err)
 		}
+		// Sessions made meanwhile must not stay read-only when it is over.
+		d.exec(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database()); END $$`)
+		for range 2 {
+			_, err = s.Write(t.Context(), cur, batchOf(s, run(cur, 1)))
+			if err == nil {
+				break
+			}
+			wantState(t, err, "25006") // once: the session that only read
+		}
+		if err != nil {
+			t.Error("still read-only:", err)
+		}
 	})
 	t.Run("first of two hosts is away", func(t *testing.T) {
 		t.Parallel()
