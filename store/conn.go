@@ -16,6 +16,15 @@ import (
 // role that carries it and blocks the cursor may be ended as a ghost.
 const applicationPrefix = "landfall "
 
+// How many sessions a node has at most: one for each stream up to busySessions,
+// beyond which streams take turns, and some for what is asked beside them.
+// Postgres takes 100 in all unless told otherwise, and there are other nodes,
+// and other programs.
+const (
+	busySessions  = 16
+	spareSessions = 4
+)
+
 func applicationName(cluster, node string) string {
 	name := applicationPrefix + cluster + "/" + node
 	return name[:min(len(name), 63)] // Postgres truncates at NAMEDATALEN
@@ -25,7 +34,7 @@ func applicationName(cluster, node string) string {
 // sides: a server that vanished must not hold the sink, and a client that
 // vanished must not hold the cursor's lock.
 func configure(cfg *pgxpool.Config, application string, streams int) {
-	cfg.MaxConns = max(cfg.MaxConns, int32(streams)+4)
+	cfg.MaxConns = int32(min(streams, busySessions) + spareSessions)
 	cc := cfg.ConnConfig
 	if cc.ConnectTimeout == 0 {
 		cc.ConnectTimeout = 5 * time.Second
