@@ -18,6 +18,8 @@ const (
 type progress struct {
 	mu      sync.Mutex
 	waiting time.Time // since when something is to be done and not done; zero: nothing is
+	inHand  bool      // Postgres is at work on a batch
+	failed  bool      // a batch has failed since anything moved
 }
 
 // busy notes that there is work, moved that some was done, idle that there is
@@ -37,12 +39,32 @@ func (p *progress) paused() { p.set(time.Time{}) }
 func (p *progress) set(t time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.waiting = t
+	p.waiting, p.inHand, p.failed = t, false, false
 }
 
+// begun and broken note what becomes of a batch that is not stored yet.
+func (p *progress) begun() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.inHand = true
+}
+
+func (p *progress) broken() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.inHand, p.failed = false, true
+}
+
+// since is when the waiting began that another node might end; zero if there
+// is none. A batch that Postgres is at work on is no reason to hand over: it
+// may merely be slow, and would be as slow for another node, which would have
+// to break it off and start over. The second try after a failure is one.
 func (p *progress) since() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.inHand && !p.failed {
+		return time.Time{}
+	}
 	return p.waiting
 }
 

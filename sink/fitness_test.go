@@ -13,7 +13,7 @@ func TestUnfit(t *testing.T) {
 		want bool
 	}{
 		"all is well":                      {situation{true, time.Hour, true, 0}, false},
-		"a batch is under way":             {situation{true, time.Hour, true, 4 * s}, false},
+		"work has come":                    {situation{true, time.Hour, true, 4 * s}, false},
 		"nothing moves":                    {situation{true, time.Hour, true, 5 * s}, true},
 		"nothing moves, nobody else known": {situation{true, time.Hour, false, 5 * s}, true},
 		"Postgres has just come back":      {situation{true, 4 * s, true, time.Hour}, false},
@@ -40,6 +40,15 @@ func TestProgress(t *testing.T) {
 		p.busy()
 		if !p.since().Equal(began) {
 			t.Errorf("waiting since %v, want the first call", p.since())
+		}
+		p.begun()
+		if !p.since().IsZero() {
+			t.Error("a batch is in hand, and that counts as waiting")
+		}
+		p.broken()
+		p.begun()
+		if !p.since().Equal(began) {
+			t.Errorf("waiting since %v at the second try, want the first call", p.since())
 		}
 		for name, end := range map[string]func(){"moved": p.moved, "idle": p.idle, "paused": p.paused} {
 			p.busy()
@@ -106,14 +115,31 @@ func TestHandsOverWhenNothingMoves(t *testing.T) {
 		w.stores(t)
 		w.pass(10 * time.Second)
 		stuck := time.Now()
-		w.do(func() { w.pg.slow = 20 * time.Second })
+		w.meet(hangs, hangs, hangs)
 		w.publish(5)
 		w.until(t, "hand-over", func() bool { return len(w.nodes[0].steps) > 0 })
-		if d := w.nodes[0].steps[0].Sub(stuck); d < standstill || d > standstill+2*watchPoll {
-			t.Errorf("handed over after %v", d)
+		if d := w.nodes[0].steps[0].Sub(stuck); d < deadline || d > deadline+2*watchPoll {
+			t.Errorf("handed over after %v, want just after the first write was given up", d)
 		}
-		w.do(func() { w.pg.slow = 0 })
 		w.stores(t)
+	})
+}
+
+// Batches that take long are still batches that move: handing over would only
+// break them off.
+func TestSlowBatchesStay(t *testing.T) {
+	inWorld(t, options{nodes: 2}, func(t *testing.T, w *world) {
+		w.publish(5)
+		w.stores(t)
+		w.do(func() { w.pg.slow = deadline - time.Second })
+		for range 10 {
+			w.publish(5)
+			w.pass(5 * time.Second)
+		}
+		w.stores(t)
+		if len(w.nodes[0].steps) > 0 {
+			t.Errorf("handed over %d times", len(w.nodes[0].steps))
+		}
 	})
 }
 

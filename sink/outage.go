@@ -39,7 +39,11 @@ func (o *outage) pausedFor(log *slog.Logger, err *message.SetupError) {
 		return
 	}
 	o.reason, o.said = err.Error(), time.Now()
-	log.Error("the stream is paused until the set-up is mended; messages are kept", "reason", err.Reason, "advice", err.Advice, "error", err.Err)
+	attrs := []any{"reason", err.Reason, "advice", err.Advice}
+	if err.Err != nil {
+		attrs = append(attrs, "error", err.Err)
+	}
+	log.Error("the stream is paused until the set-up is mended; messages are kept", attrs...)
 }
 
 // ended notes that things work again.

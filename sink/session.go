@@ -84,8 +84,10 @@ func (s *Sink) drain(ctx, work context.Context, cur message.Cursor, buf *buffer)
 			s.stored()
 		} else {
 			s.progress.busy()
+			s.progress.begun()
 			out, err := s.Store.Write(work, cur, b)
 			if err != nil {
+				s.progress.broken()
 				return err
 			}
 			s.committed(out)
@@ -96,7 +98,7 @@ func (s *Sink) drain(ctx, work context.Context, cur message.Cursor, buf *buffer)
 		if err := s.tidy(ctx, cur, housekeeping); errors.Is(err, message.ErrMoved) {
 			return err
 		} else if err != nil {
-			s.Log.Debug("could not trim the stream", "error", err)
+			housekeeping.failed(s.Log, err)
 		}
 	}
 }
@@ -130,6 +132,9 @@ type schedule struct {
 	every  time.Duration // between looks at what the replay window lets go
 	window time.Time     // last such look
 	room   time.Time     // last look at the stream's size
+
+	failing time.Time // since when trimming fails; zero: it does not
+	said    bool      // and the log knows
 }
 
 func newSchedule(window time.Duration) *schedule {

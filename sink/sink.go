@@ -114,7 +114,8 @@ func (s *Sink) settle(err error) time.Duration {
 		return minBackoff
 	case errors.Is(err, message.ErrTooSlow):
 		s.limit.halve()
-		s.Log.Warn("Postgres cancelled the batch; trying a smaller one", "rows", s.limit.now, "error", err)
+		s.progress.moved() // a smaller batch has a chance of its own here
+		s.Log.Warn("the batch took too long; trying a smaller one", "rows", s.limit.now, "error", err)
 		return minBackoff
 	case errors.As(err, &setup):
 		s.progress.paused()

@@ -2,7 +2,9 @@ package sink
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"landfall/message"
@@ -14,6 +16,8 @@ const (
 	highWater = 0.80
 	lowWater  = 0.70
 	roomPoll  = 250 * time.Millisecond // how often its size is looked at
+
+	trimPatience = time.Minute // for trouble that may pass
 )
 
 // trimTo decides below which sequence the stream may let go: what has been
@@ -58,7 +62,16 @@ func (s *Sink) tidy(ctx context.Context, cur message.Cursor, due *schedule) erro
 		return nil
 	}
 	due.window = now
-	return s.Store.Trim(ctx, cur, s.Stream.ReplayWindow, func(ctx context.Context, cursor, expired uint64) error {
+	err = s.Store.Trim(ctx, cur, s.Stream.ReplayWindow, func(ctx context.Context, cursor, expired uint64) error {
+		// Asked again, as late as can be: while Postgres took its time the
+		// stream may have been made anew.
+		st, err := s.Source.State(ctx)
+		if err != nil {
+			return fmt.Errorf("read the stream's state: %w", err)
+		}
+		if st.Incarnation != cur.Incarnation {
+			return message.ErrMoved
+		}
 		to := trimTo(st, cursor, expired)
 		if to == 0 {
 			return nil
@@ -69,4 +82,23 @@ func (s *Sink) tidy(ctx context.Context, cur message.Cursor, due *schedule) erro
 		}
 		return nil
 	})
+	if err == nil {
+		due.failing, due.said = time.Time{}, false
+	}
+	return err
+}
+
+// failed tells the log that the stream is not trimmed: once, and not for a
+// moment's trouble, because a stream that never is fills up in the end.
+func (due *schedule) failed(log *slog.Logger, err error) {
+	if due.failing.IsZero() {
+		due.failing = time.Now()
+	}
+	var setup *message.SetupError
+	if due.said || !errors.As(err, &setup) && time.Since(due.failing) < trimPatience {
+		log.Debug("could not trim the stream", "error", err)
+		return
+	}
+	due.said = true
+	log.Warn("the stream cannot be trimmed, and will be full one day", "error", err)
 }

@@ -1,7 +1,9 @@
 package sink
 
 import (
+	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -203,5 +205,53 @@ func TestHighWater(t *testing.T) {
 				t.Errorf("%d purges", n)
 			}
 		})
+	})
+}
+
+// The stream is made anew while a trim waits for the cursor's lock: what was
+// stored of the old one says nothing about the messages of the new one.
+func TestRecreatedWhileTrimming(t *testing.T) {
+	inWorld(t, options{replayWindow: 10 * time.Second}, func(t *testing.T, w *world) {
+		w.publish(100)
+		w.stores(t)
+		var lock chan struct{}
+		w.do(func() { lock = w.pg.rows[0].lock })
+		w.pass(9 * time.Second)
+		lock <- struct{}{}
+		w.pass(3 * time.Second)
+		w.recreate()
+		w.publish(100)
+		<-lock
+		w.stores(t)
+		w.pass(time.Second)
+		w.do(func() {
+			if len(w.stream.purges) > 0 {
+				t.Errorf("the new stream was purged below %v", w.stream.purges)
+			}
+		})
+	})
+}
+
+// A stream that is not trimmed fills up: the log says so once, at once if it
+// is the set-up, after a while if it may pass.
+func TestTrimTroubleIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(options{})
+		log := slog.New(recorder{w})
+		moment := newSchedule(time.Hour)
+		moment.failed(log, errAway)
+		if n := w.loud(); n != 0 {
+			t.Error("a moment's trouble is loud")
+		}
+		wait(t.Context(), trimPatience)
+		moment.failed(log, errAway)
+		moment.failed(log, errAway)
+		if n := w.loud(); n != 1 {
+			t.Errorf("lasting trouble was said %d times", n)
+		}
+		newSchedule(time.Hour).failed(log, &message.SetupError{Reason: "no right to delete"})
+		if n := w.loud(); n != 2 {
+			t.Error("a fault of the set-up waited")
+		}
 	})
 }
