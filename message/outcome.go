@@ -33,9 +33,10 @@ type Outcome struct {
 // wrote, or Postgres was restored. Nothing was stored; read the cursor again.
 var ErrMoved = errors.New("the cursor in Postgres is not where this batch starts")
 
-// ErrTooSlow says that Postgres cancelled the statement (SQLSTATE 57014).
-// Nothing was stored; a smaller batch may pass.
-var ErrTooSlow = errors.New("the statement took too long")
+// ErrTooSlow says that Postgres cancelled the statement (SQLSTATE 57014), or
+// that the time for a batch with many bad rows ran out. Read the cursor again;
+// a smaller batch may pass.
+var ErrTooSlow = errors.New("the batch took too long")
 
 // SetupError is a fault that no message can be blamed for and that waiting
 // does not heal: a missing table, right or column, a wrong password. The

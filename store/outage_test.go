@@ -1,10 +1,12 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -137,5 +139,29 @@ func TestCancelledStatement(t *testing.T) {
 			}
 			d.world(cur.StreamID)
 		})
+	}
+}
+
+// A batch with so many bad rows that finding them takes longer than a batch
+// may is a batch too large: waiting and sending it again would never end.
+func TestTooManyBadRowsForTheTime(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			PERFORM pg_sleep(0.05);
+			RAISE 'no customer %', NEW.seq;
+		END $$;
+		CREATE TRIGGER refuse BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	s, cur := d.stream()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	_, err := s.Write(ctx, cur, batchOf(s, run(cur, 16)))
+	if !errors.Is(err, message.ErrTooSlow) {
+		t.Error(err)
+	}
+	out := d.write(s, cur, run(cur, 1))
+	if out.DeadLetters != 1 {
+		t.Errorf("a small batch: %+v", out)
 	}
 }

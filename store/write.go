@@ -45,7 +45,12 @@ func (s *Stream) write(ctx context.Context, cur message.Cursor, b *message.Batch
 	case err == nil:
 		s.streak.good()
 	case classify(err) == data:
-		return s.writeCarefully(ctx, conn, cur, b)
+		out, err = s.writeCarefully(ctx, conn, cur, b)
+		if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			// So many bad rows that finding them all takes longer than a
+			// batch may: the same batch would fail again, a part of it not.
+			err = fmt.Errorf("%w: %w", message.ErrTooSlow, err)
+		}
 	}
 	return out, err
 }
