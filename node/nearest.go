@@ -75,8 +75,9 @@ func (s *Source) leaderNearest(ctx context.Context, seq uint64) (message.Message
 	return m, true, nil
 }
 
-// replicasNearest collects the answers of all replicas that answer. Silence
-// is not an error: direct gets are for the sake of completeness.
+// replicasNearest collects the answers of all replicas that answer. That none
+// does is an error: "nobody holds it" is a judgement which loses messages, and
+// silence is no evidence for it.
 func (s *Source) replicasNearest(ctx context.Context, seq uint64) (best message.Message, found bool, err error) {
 	request, err := json.Marshal(next{seq, ">"})
 	if err != nil {
@@ -95,10 +96,13 @@ func (s *Source) replicasNearest(ctx context.Context, seq uint64) (best message.
 	}
 	limited, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	for range replicaAsks {
+	for answers := range replicaAsks {
 		reply, err := sub.NextMsgWithContext(limited)
 		switch {
 		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil, errors.Is(err, nats.ErrNoResponders):
+			if answers == 0 {
+				return best, false, fmt.Errorf("the replicas: %w", ErrNoAnswer)
+			}
 			return best, found, nil
 		case err != nil:
 			return best, found, err

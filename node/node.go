@@ -54,7 +54,7 @@ type Node struct {
 	address string   // of the server's own client listener
 	lock    *os.File // holds the data directory
 
-	conn *nats.Conn // our own, for streams and leadership
+	conn *nats.Conn // our own, for streams and leadership; over loopback
 
 	fatal     chan error
 	fatalOnce sync.Once
@@ -180,6 +180,14 @@ func (n *Node) Connect(name string, opts ...nats.Option) (*nats.Conn, error) {
 		nats.MaxReconnects(-1),
 		nats.ReconnectBufSize(-1),
 		nats.ReconnectWait(100 * time.Millisecond),
+		// nats.go would print these to stderr.
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			subject := ""
+			if sub != nil {
+				subject = sub.Subject
+			}
+			n.log.Warn("own connection to the embedded server", "connection", name, "subject", subject, "error", err)
+		}),
 	}
 	if n.cfg.Token != "" {
 		all = append(all, nats.Token(n.cfg.Token))

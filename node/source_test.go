@@ -163,6 +163,30 @@ func TestNearest(t *testing.T) {
 	}
 }
 
+// Silence of the replicas is no evidence that a message is gone.
+func TestNearestNeedsAReplicasWord(t *testing.T) {
+	t.Parallel()
+	n := nodetest.Start(t, nodetest.Config(t, 1))[0]
+	nc := nodetest.Connect(t, n)
+	s := n.Source(nc, nodetest.Stream("MESSAGES"))
+	if _, found, err := s.Nearest(t.Context(), 1); found || err != nil {
+		t.Errorf("an empty stream: %v, %v", found, err)
+	}
+	js := jetStream(t, nc)
+	stream, err := js.Stream(t.Context(), "MESSAGES")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	config.AllowDirect = false
+	if _, err := js.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := s.Nearest(t.Context(), 1); found || !errors.Is(err, node.ErrNoAnswer) {
+		t.Errorf("without direct gets: %v, %v", found, err)
+	}
+}
+
 func TestStepDownAlone(t *testing.T) {
 	t.Parallel()
 	n := nodetest.Start(t, nodetest.Config(t, 1))[0]
