@@ -79,16 +79,6 @@ func (c *Config) NodeNames() []string {
 	return names
 }
 
-// Routes lists the route addresses of all nodes, host:port. Every node gets
-// the same list, its own address included.
-func (c *Config) Routes() []string {
-	routes := make([]string, len(c.Nodes))
-	for i, n := range c.Nodes {
-		routes[i] = n.Route
-	}
-	return routes
-}
-
 // Clients lists the client addresses of all nodes, host:port.
 func (c *Config) Clients() []string {
 	clients := make([]string, len(c.Nodes))

@@ -12,9 +12,6 @@ func TestHelpers(t *testing.T) {
 	if got := c.NodeNames(); !slices.Equal(got, []string{"n1", "n2", "n3"}) {
 		t.Errorf("names %v", got)
 	}
-	if got := c.Routes(); !slices.Equal(got, []string{"127.0.0.1:6231", "127.0.0.1:6232", "127.0.0.1:6233"}) {
-		t.Errorf("routes %v", got)
-	}
 	if got := c.Clients(); !slices.Equal(got, []string{"127.0.0.1:4231", "127.0.0.1:4232", "127.0.0.1:4233"}) {
 		t.Errorf("clients %v", got)
 	}

@@ -83,8 +83,10 @@ func checkInvariants(t *testing.T, c *Config) {
 		}
 		for _, subject := range s.Subjects {
 			literal := strings.NewReplacer("*", "w", ">", "w.w").Replace(subject)
-			if got, ok := c.StreamFor(literal); !ok || got.Name != s.Name {
-				t.Errorf("%s of %s goes to %s", literal, s.Name, got.Name)
+			for _, other := range c.Streams {
+				if other.Takes(literal) != (other.Name == s.Name) {
+					t.Errorf("%s of %s goes to %s, or to none", literal, s.Name, other.Name)
+				}
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -122,15 +123,8 @@ func takes(pattern, literal string) bool {
 	}
 }
 
-// StreamFor returns the stream that takes messages of a literal subject. At
-// most one does, since subjects do not overlap.
-func (c *Config) StreamFor(literal string) (Stream, bool) {
-	for _, s := range c.Streams {
-		for _, pattern := range s.Subjects {
-			if takes(pattern, literal) {
-				return s, true
-			}
-		}
-	}
-	return Stream{}, false
+// Takes tells whether messages of a literal subject go to this stream. At most
+// one stream takes it, since subjects do not overlap.
+func (s Stream) Takes(literal string) bool {
+	return slices.ContainsFunc(s.Subjects, func(pattern string) bool { return takes(pattern, literal) })
 }

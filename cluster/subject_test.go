@@ -7,7 +7,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestStreamFor(t *testing.T) {
+func TestTakes(t *testing.T) {
 	t.Parallel()
 	c := &Config{Streams: []Stream{
 		{Name: "A", Subjects: []string{"a", "a.*.x", "b.>"}},
@@ -17,9 +17,10 @@ func TestStreamFor(t *testing.T) {
 		"a": "A", "a.1.x": "A", "b.1": "A", "b.1.2.3": "A", "c.1": "C",
 		"": "", "b": "", "a.x": "", "a.1.y": "", "a.1.x.2": "", "c": "", "c.1.2": "", "aa": "", "b.": "", "c.": "",
 	} {
-		got, ok := c.StreamFor(literal)
-		if got.Name != want || ok != (want != "") {
-			t.Errorf("%q: got %q, %v, want %q", literal, got.Name, ok, want)
+		for _, s := range c.Streams {
+			if got := s.Takes(literal); got != (s.Name == want) {
+				t.Errorf("stream %s takes %q: %v", s.Name, literal, got)
+			}
 		}
 	}
 }

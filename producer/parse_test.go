@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"pgregory.net/rapid"
+
+	"landfall/cluster"
 )
 
 // What the door takes for a subject, a server does too.
@@ -75,7 +77,7 @@ func TestTakesAsServersDo(t *testing.T) {
 			parts = append(parts, ">")
 		}
 		pattern := strings.Join(parts, ".")
-		if got, want := takes(pattern, subject), server.SubjectsCollide(pattern, subject); got != want {
+		if got, want := (cluster.Stream{Subjects: []string{pattern}}).Takes(subject), server.SubjectsCollide(pattern, subject); got != want {
 			t.Errorf("%s takes %s: %v, want %v", pattern, subject, got, want)
 		}
 	})

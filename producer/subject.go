@@ -48,30 +48,10 @@ func parseSubject(escaped string) (string, error) {
 func streamOf(streams []cluster.Stream, subject string) (string, error) {
 	var taken []string
 	for _, s := range streams {
-		for _, pattern := range s.Subjects {
-			if takes(pattern, subject) {
-				return s.Name, nil
-			}
-			taken = append(taken, pattern)
+		if s.Takes(subject) {
+			return s.Name, nil
 		}
+		taken = append(taken, s.Subjects...)
 	}
 	return "", fmt.Errorf("%w %q; taken are: %s", errNoStream, subject, strings.Join(taken, ", "))
-}
-
-// takes tells whether a subject is one of those a stream's pattern stands for:
-// `*` is any one token, `>` at the end is one token or more.
-func takes(pattern, subject string) bool {
-	for {
-		p, morePattern, pMore := strings.Cut(pattern, ".")
-		s, moreSubject, sMore := strings.Cut(subject, ".")
-		switch {
-		case p == ">" && !pMore:
-			return true
-		case p != "*" && p != s:
-			return false
-		case !pMore || !sMore:
-			return pMore == sMore
-		}
-		pattern, subject = morePattern, moreSubject
-	}
 }
