@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -36,7 +35,7 @@ func serverOptions(cfg *cluster.Config, self cluster.Node) (*server.Options, err
 		NoLog:                  true, // replaced by our own logger
 
 		JetStream:          true,
-		StoreDir:           filepath.Join(cfg.Data, self.Name), // the server adds "jetstream"
+		StoreDir:           cfg.DataDir(self.Name), // the server adds "jetstream"
 		SyncAlways:         true,
 		JetStreamMaxStore:  maxStore(cfg),
 		JetStreamMaxMemory: 256 << 20, // consumers keep their few numbers here
@@ -81,16 +80,13 @@ func clusterOptions(o *server.Options, cfg *cluster.Config, self cluster.Node) e
 
 // bindAddress is where to listen for an address that others use.
 func bindAddress(self cluster.Node, address string) (string, int, error) {
-	host, p, err := net.SplitHostPort(address)
+	host, p, err := net.SplitHostPort(self.Bind(address))
 	if err != nil {
 		return "", 0, err
 	}
 	port, err := strconv.Atoi(p)
 	if err != nil {
 		return "", 0, fmt.Errorf("port of %s: %w", address, err)
-	}
-	if self.Listen != "" {
-		host = self.Listen
 	}
 	return host, port, nil
 }
