@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"landfall/node"
@@ -61,6 +62,24 @@ func TestPostgresRestored(t *testing.T) {
 	}
 	if n := c.count("SELECT count(*) FROM messages"); n != 20 {
 		t.Errorf("%d rows after the restore, want 20", n)
+	}
+}
+
+// TestPostgresEmptied: a Postgres from before Landfall's first start gets its
+// tables again, and all that the stream still has.
+func TestPostgresEmptied(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, pgtest.Database(t))
+	c.start()
+	c.awaitReady("n1")
+	last := c.send("n1", "early", 5)
+	c.awaitCursor(last)
+	if _, err := c.db.Exec(t.Context(), "DROP SCHEMA landfall CASCADE; DROP TABLE messages", pgx.QueryExecModeSimpleProtocol); err != nil {
+		t.Fatal(err)
+	}
+	c.awaitCursor(last)
+	if n := c.count("SELECT count(DISTINCT msg_id) FROM messages"); n != 5 {
+		t.Errorf("%d messages are stored again, want 5", n)
 	}
 }
 

@@ -45,8 +45,21 @@ var (
 	_ sink.Store  = stored{}
 )
 
-// schema sees to the tables, once, when Postgres is there for the first time.
-// All sinks of a process share one.
+// Find reads the cursor, and Read does so without waiting for anybody.
+func (s stored) Find(ctx context.Context, incarnation string) (message.Cursor, bool, error) {
+	cur, found, err := s.Stream.Find(ctx, incarnation)
+	s.doubt(err)
+	return cur, found, err
+}
+
+func (s stored) Read(ctx context.Context, cur message.Cursor) (uint64, error) {
+	at, err := s.Stream.Read(ctx, cur)
+	s.doubt(err)
+	return at, err
+}
+
+// schema sees to the tables, once, when Postgres is there for the first time,
+// and again when the cursor cannot be read. All sinks of a process share one.
 type schema struct {
 	config *cluster.Config
 	log    *slog.Logger
@@ -77,4 +90,16 @@ func (s *schema) Prepare(ctx context.Context) error {
 	}
 	s.done = true
 	return nil
+}
+
+// doubt has the tables seen to again if not even the cursor could be read: a
+// Postgres put back to before Landfall's first start has none.
+func (s *schema) doubt(err error) {
+	var setup *message.SetupError
+	if !errors.As(err, &setup) {
+		return
+	}
+	s.mu.Lock()
+	s.done = false
+	s.mu.Unlock()
 }
