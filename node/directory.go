@@ -38,9 +38,9 @@ type identity struct {
 // openDirectory makes the node's data directory, or recognises it, and locks
 // it. The returned file holds the lock until it is closed.
 func openDirectory(cfg *cluster.Config, name string) (dir string, lock *os.File, err error) {
-	dir = filepath.Join(cfg.Data, name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", nil, fmt.Errorf("data directory: %w", err)
+	dir = cfg.DataDir(name)
+	if err := makeDirectory(dir); err != nil {
+		return "", nil, fmt.Errorf("data directory: %w; may this user write there? \"data\" in cluster.yaml names another", err)
 	}
 	lock, err = os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -52,13 +52,26 @@ func openDirectory(cfg *cluster.Config, name string) (dir string, lock *os.File,
 		}
 	}()
 	if err := lockExclusively(lock); err != nil {
-		return "", nil, fmt.Errorf("%w: %s: %w", ErrDirectoryInUse, dir, err)
+		return "", nil, fmt.Errorf("%w: %s (%w); is this node running already?", ErrDirectoryInUse, dir, err)
 	}
 	want := identity{Cluster: cfg.Name, Node: name, Alone: len(cfg.Nodes) == 1}
 	if err := checkIdentity(dir, want); err != nil {
 		return "", nil, err
 	}
 	return dir, lock, nil
+}
+
+// makeDirectory creates the node's directory for this user alone. What is above
+// it stays passable: a Postgres of another user may have its own beside it.
+func makeDirectory(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrExist) {
+		return nil // or no directory, as opening the lock will say
+	}
+	return err
 }
 
 // checkIdentity compares the directory's identity, or writes it into an empty

@@ -27,6 +27,33 @@ var chatter = [...]string{
 	"Waiting for routing to be established",
 }
 
+// recovery is what the server warns of when it starts after a kill -9, behind
+// the name of the stream: it finds the state file older than the messages,
+// and reads the messages.
+var recovery = [...]string{
+	"Recovering stream state from index errored: prior state file",
+	"Stream state outdated",
+}
+
+// isChatter tells whether a warning or an error is one of those.
+func isChatter(text string) bool {
+	for _, c := range chatter {
+		if strings.HasPrefix(text, c) {
+			return true
+		}
+	}
+	if !strings.HasPrefix(text, "Filestore [") {
+		return false
+	}
+	_, rest, _ := strings.Cut(text, "] ")
+	for _, r := range recovery {
+		if strings.HasPrefix(rest, r) {
+			return true
+		}
+	}
+	return false
+}
+
 func (l *serverLog) line(level slog.Level, format string, v []any) {
 	if l.stopping.Load() {
 		level = min(level, slog.LevelDebug)
@@ -35,10 +62,8 @@ func (l *serverLog) line(level slog.Level, format string, v []any) {
 		return
 	}
 	text := fmt.Sprintf(format, v...)
-	for _, c := range chatter {
-		if strings.HasPrefix(text, c) {
-			level = min(level, slog.LevelDebug)
-		}
+	if isChatter(text) {
+		level = min(level, slog.LevelDebug)
 	}
 	l.log.Log(context.Background(), level, text)
 }
