@@ -75,6 +75,10 @@ func Run(ctx context.Context, o Options) error {
 	case alive.Err() != nil:
 		err = context.Cause(alive)
 	}
+	stopping := time.Now()
 	r.stop()
+	if err == nil {
+		r.Log.Info("stopped", "after", time.Since(stopping).Round(time.Millisecond))
+	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -57,7 +58,10 @@ func (r *running) start(ctx context.Context) error {
 func (r *running) serveHTTP() error {
 	address := r.self.Bind(r.self.HTTP)
 	ln, err := net.Listen("tcp", address)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("the HTTP port is taken: %w; is this node running already? Otherwise change the node's \"http\" address in cluster.yaml, on every node", err)
+	case err != nil:
 		return fmt.Errorf("listen for HTTP, nodes.%s.http: %w", r.Node, err)
 	}
 	r.probes = status.NewProbes(r.ready)
@@ -117,12 +121,8 @@ func (r *running) startPeers(ctx context.Context) (elsewhere func() bool, err er
 	if len(r.Config.Nodes) == 1 {
 		return nil, nil
 	}
-	names := make([]string, len(r.Config.Nodes))
-	for i, n := range r.Config.Nodes {
-		names[i] = n.Name
-	}
 	peers, err := status.NewPeers(status.PeersOptions{
-		Cluster: r.Config.Name, Node: r.Node, Nodes: names, Version: r.Version, Conn: r.conn, Log: r.Log,
+		Cluster: r.Config.Name, Node: r.Node, Nodes: r.Config.NodeNames(), Version: r.Version, Conn: r.conn, Log: r.Log,
 		Postgres: func() bool { ok, _ := r.postgres.now(); return ok },
 	})
 	if err != nil {
