@@ -203,7 +203,7 @@ func (u *upgrade) applyNumbered(ctx context.Context) error {
 	results, err := p.Up(ctx)
 	for _, r := range results {
 		u.log.InfoContext(ctx, "applied migration", "version", r.Source.Version,
-			"file", path.Base(r.Source.Path), "duration", r.Duration)
+			"file", path.Base(r.Source.Path), "duration", r.Duration.Round(time.Millisecond))
 	}
 	return err
 }
