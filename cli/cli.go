@@ -139,7 +139,7 @@ func hint(app *fisk.Application, args []string) string {
 		return "app --node n1 runs node n1 of ./cluster.yaml; app --help lists the commands"
 	}
 	if knownCommand(app, args) != nil {
-		return "app --help lists the commands"
+		return "app --node n1 runs node n1; app --help lists the commands"
 	}
 	pc, err := app.ParseContext(args)
 	if pc == nil || pc.SelectedCommand == nil || (err != nil && strings.HasPrefix(args[0], "-")) {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/choria-io/fisk"
@@ -60,7 +59,7 @@ func report(w io.Writer, err error) {
 	if errors.As(err, &problems) {
 		fmt.Fprintln(w, problems)
 	} else {
-		fmt.Fprintln(w, "app: "+strings.TrimSpace(err.Error()))
+		fmt.Fprintln(w, "app: "+plainText(err))
 	}
 	var wrong *misuseError
 	if errors.As(err, &wrong) && wrong.hint != "" {

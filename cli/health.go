@@ -98,7 +98,7 @@ func (e *env) askHealth(ctx context.Context, target string) error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("not reachable: %w", err)
+		return fmt.Errorf("not reachable: %w; is the node running?", err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 4<<10))

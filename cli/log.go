@@ -30,22 +30,15 @@ func (e *env) logger(level string) *slog.Logger {
 		lv = slog.LevelError
 	}
 	if !isTerminal(e.stderr) {
-		return slog.New(slog.NewJSONHandler(e.stderr, &slog.HandlerOptions{Level: lv, ReplaceAttr: durationsAsText}))
+		return slog.New(slog.NewJSONHandler(e.stderr, &slog.HandlerOptions{Level: lv, ReplaceAttr: plainValues}))
 	}
 	return slog.New(tint.NewTextHandler(e.stderr, &tint.Options{
 		Level:      lv,
 		TimeFormat: time.TimeOnly + ".000",
 		NoColor:    os.Getenv("NO_COLOR") != "",
-	}))
-}
 
-// durationsAsText writes 1.5s where slog's JSON would have a bare number of
-// nanoseconds.
-func durationsAsText(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() == slog.KindDuration {
-		a.Value = slog.StringValue(a.Value.Duration().String())
-	}
-	return a
+		ReplaceAttr: plainValues,
+	}))
 }
 
 // isTerminal tells whether a person reads w.

@@ -128,9 +128,12 @@ func printMigrations(w io.Writer, cfg *cluster.Config, state migrations.State) e
 		fmt.Fprintf(tw, "%d\t%s\t%s\n", m.Version, m.File, applied)
 	}
 	fmt.Fprintf(tw, "\ntable %s: %s\n", state.MessagesTable, state.Messages)
-	if state.Current() {
+	switch {
+	case state.Current():
 		fmt.Fprintf(tw, "%s is up to date\n", cluster.Postgres{URL: migrateURL(cfg)}.Place())
-	} else {
+	case state.Messages == "foreign":
+		fmt.Fprintln(tw, "it is not Landfall's: choose another name with messages_table: in cluster.yaml, or rename the existing table")
+	default:
 		fmt.Fprintln(tw, "app migrate up brings it up to date")
 	}
 	return tw.Flush()

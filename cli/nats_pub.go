@@ -15,9 +15,10 @@ import (
 // "Published" and exits 0 even when no stream took the message; ours waits for
 // JetStream's acknowledgement unless told otherwise, and fails without it.
 type publication struct {
-	publishing bool // the command is pub
-	storing    bool // and it waits for the acknowledgement
-	lost       int  // messages that pub logged as not published
+	publishing bool   // the command is pub
+	storing    bool   // and it waits for the acknowledgement
+	lost       int    // messages that pub logged as not published
+	held       func() // logs that a message was published, once it is stored
 }
 
 // storeByDefault turns --jetstream of pub on and adds --no-jetstream.
@@ -42,11 +43,16 @@ func (p *publication) storeByDefault(cmd *fisk.CmdClause) error {
 
 // verdict has the last word on what natscli returned.
 func (p *publication) verdict(err error) error {
+	if err == nil && p.held != nil {
+		p.held()
+	}
 	switch {
+	case errors.Is(err, nats.ErrNoServers):
+		return fmt.Errorf("%w; is a node running?", err)
 	case !p.publishing:
 		return err
 	case errors.Is(err, nats.ErrNoResponders):
-		return fmt.Errorf("nothing stored the message: no stream takes this subject, or its leader is just being elected: %w", err)
+		return fmt.Errorf("nothing stored the message: no stream takes this subject, or its leader is just being elected and it can be repeated in a second: %w", err)
 	case errors.Is(err, nats.ErrTimeout):
 		return fmt.Errorf("no stream acknowledged the message; whether it is stored is unknown, repeat it with the same Nats-Msg-Id: %w", err)
 	case err == nil && p.storing && p.lost > 0:
@@ -78,11 +84,24 @@ func (l *natsLogger) Fatalf(format string, a ...any) {
 }
 
 // Printf logs, and counts the messages that were not published: with
-// --send-on=newline natscli only logs them, and goes on to exit 0. Its format
-// is all there is to tell them by; a test notices when it changes.
+// --send-on=newline natscli only logs them, and goes on to exit 0. That a
+// message is published natscli says before it is sent: where an acknowledgement
+// is waited for, it is said after that. The formats are all there is to tell
+// these lines by; a test notices when they change.
 func (l *natsLogger) Printf(format string, a ...any) {
-	if strings.HasPrefix(format, "Could not publish message") {
+	failed := strings.HasPrefix(format, "Could not publish message")
+	if failed {
 		l.pub.lost++
+	}
+	if held := l.pub.held; held != nil {
+		l.pub.held = nil
+		if !failed {
+			held()
+		}
+	}
+	if l.pub.storing && strings.HasPrefix(format, "Published ") {
+		l.pub.held = func() { l.Logger.Printf(format, a...) }
+		return
 	}
 	l.Logger.Printf(format, a...)
 }

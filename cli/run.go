@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/choria-io/fisk"
 
+	"landfall/node"
 	"landfall/process"
 )
 
@@ -22,7 +24,7 @@ Examples:
 	app --node n1
 	app run --node n2 --config /etc/landfall/cluster.yaml
 	app --node n3 --log-level debug 2> n3.log`)
-	node := nodeFlag(cmd, "The node of cluster.yaml to run").Required().String()
+	name := nodeFlag(cmd, "The node of cluster.yaml to run").Required().String()
 	config := configFlag(cmd)
 	level := logLevelFlag(cmd)
 	env.do(cmd, func(ctx context.Context) error {
@@ -30,13 +32,16 @@ Examples:
 		if err != nil {
 			return err
 		}
-		if _, err := findNode(cfg, *node); err != nil {
+		if _, err := findNode(cfg, *name); err != nil {
 			return err
 		}
 		log := env.logger(*level)
-		err = process.Run(ctx, process.Options{Config: cfg, Node: *node, Log: log, Version: readVersions().App})
+		err = process.Run(ctx, process.Options{Config: cfg, Node: *name, Log: log, Version: readVersions().App})
 		if err != nil {
-			log.Error("the node has stopped", "node", *node, "error", err)
+			log.Error("the node has stopped", "node", *name, "error", err)
+			if errors.Is(err, node.ErrDiskRoom) || errors.Is(err, node.ErrForeignDirectory) {
+				return misuse(errReported, "")
+			}
 			return errReported
 		}
 		return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"landfall/cluster"
+	"landfall/message"
 	"landfall/node"
 	"landfall/store"
 )
@@ -33,7 +34,7 @@ Examples:
 
 	app verify
 	app verify --json`)
-	asJSON := cmd.Flag("json", "Print JSON").Bool()
+	asJSON := cmd.Flag("json", "Print JSON").UnNegatableBool()
 	config := configFlag(cmd)
 	env.do(cmd, func(ctx context.Context) error {
 		cfg, err := loadCluster(*config)
@@ -41,7 +42,11 @@ Examples:
 			return err
 		}
 		found, err := verify(ctx, cfg)
-		if err != nil {
+		var setup *message.SetupError
+		switch {
+		case errors.As(err, &setup):
+			return misuse(err, "")
+		case err != nil:
 			return err
 		}
 		if err := printVerified(env.stdout, found, *asJSON); err != nil {
