@@ -12,10 +12,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// applicationPrefix marks our sessions in pg_stat_activity. A session of our
-// role that carries it and blocks the cursor may be ended as a ghost.
-const applicationPrefix = "landfall "
-
 // How many sessions a node has at most: one for each stream up to busySessions,
 // beyond which streams take turns, and some for what is asked beside them.
 // Postgres takes 100 in all unless told otherwise, and there are other nodes,
@@ -25,8 +21,12 @@ const (
 	spareSessions = 4
 )
 
+// applicationName marks a node's sessions in pg_stat_activity. A session of our
+// role whose name begins like those of our cluster and which blocks the cursor
+// may be ended as a ghost; one that migrates the tables has another name, and
+// is waited for.
 func applicationName(cluster, node string) string {
-	name := applicationPrefix + cluster + "/" + node
+	name := "landfall " + cluster + "/" + node
 	return name[:min(len(name), 63)] // Postgres truncates at NAMEDATALEN
 }
 

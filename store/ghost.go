@@ -28,7 +28,7 @@ func (s *Stream) countWaits(ctx context.Context, err error) {
 }
 
 // endGhost waits for the cursor's lock once more and meanwhile terminates the
-// sessions in its way, if they are Landfall's under our own role. A live sink
+// sessions in its way, if they are this cluster's under our own role. A live sink
 // that is hit loses one batch, which is stored again.
 func (s *Stream) endGhost(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lockTimeout+time.Second)
@@ -56,7 +56,7 @@ func (s *Stream) endGhost(ctx context.Context) {
 		case <-tick.C:
 			_, _ = s.pool.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 				WHERE pid = ANY (pg_blocking_pids($1)) AND usename = current_user AND starts_with(application_name, $2)`,
-				int32(pid), applicationPrefix)
+				int32(pid), applicationName(s.cluster, ""))
 		}
 	}
 }

@@ -65,6 +65,8 @@ func TestGhosts(t *testing.T) {
 		"ours in the way of Find":     {application: "landfall testers/n9", call: find, ends: true},
 		"others' in the way of Write": {application: "psql", call: write},
 		"others' in the way of Find":  {application: "", call: find},
+		"a migration":                 {application: "landfall migrations", call: find},
+		"another cluster's":           {application: "landfall others/n1", call: write},
 	}
 	for name, c := range cases {
 		c.stream = d.node("n1").Stream(name)

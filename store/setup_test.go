@@ -251,7 +251,7 @@ func TestOpen(t *testing.T) {
 	}
 	defer s.Close()
 	cc := s.pool.Config().ConnConfig
-	if name := cc.RuntimeParams["application_name"]; len(name) != 63 || !strings.HasPrefix(name, applicationPrefix) {
+	if name := cc.RuntimeParams["application_name"]; len(name) != 63 || !strings.HasPrefix(name, "landfall ") {
 		t.Errorf("application_name %q", name)
 	}
 	if cc.ConnectTimeout != 7*time.Second {
