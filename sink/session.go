@@ -46,6 +46,7 @@ func (s *Sink) session(ctx, work context.Context) error {
 		return nil
 	})
 	err = s.drain(ctx, work, cur, buf)
+	s.aside.tellAll(s.Log)
 	cancel()
 	_ = g.Wait()
 	return err
@@ -105,10 +106,8 @@ func (s *Sink) drain(ctx, work context.Context, cur message.Cursor, buf *buffer)
 
 // committed tells everybody concerned that a batch is in Postgres.
 func (s *Sink) committed(out message.Outcome) {
+	s.aside.add(out)
 	s.stored()
-	if out.DeadLetters > 0 {
-		s.Log.Warn("messages became dead letters", "count", out.DeadLetters, "up_to", out.Cursor.Seq)
-	}
 	if s.Committed != nil {
 		s.Committed(out)
 	}

@@ -59,6 +59,7 @@ type Sink struct {
 	limit    limit           // rows of a batch
 	hole     hole            // what was missing when last looked for
 	outage   outage          // what the log has been told
+	aside    aside           // dead letters the log has not been told of
 	progress progress        // for the watch over fitness
 	backoff  backoff.BackOff // between sessions during an outage
 }
@@ -129,6 +130,7 @@ func (s *Sink) settle(err error) time.Duration {
 // stored is called when Postgres took something.
 func (s *Sink) stored() {
 	s.outage.ended(s.Log)
+	s.aside.tell(s.Log)
 	s.backoff.Reset()
 	s.progress.moved()
 }
