@@ -86,7 +86,7 @@ func (n *Node) stepDown(ctx context.Context, infoSubject, stepDownSubject string
 	}
 	best := successor(i.Cluster, currentTimers().lostQuorum)
 	if best == "" {
-		n.log.Info("nobody can take over leadership", "group", infoSubject)
+		n.log.Debug("nobody can take over leadership", "group", infoSubject)
 		return false
 	}
 	type placement struct {

@@ -22,6 +22,7 @@ type serverLog struct {
 // other, for one; WaitReady says who is missing.
 var chatter = [...]string{
 	"Error trying to connect to route",
+	"JetStream is not current with the meta leader",
 	"JetStream has not established contact with a meta leader",
 	"Metalayer blocking snapshot",
 	"Waiting for routing to be established",
