@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/choria-io/fisk"
@@ -73,6 +74,9 @@ func (e *env) runDemo(ctx context.Context, o drill.DemoOptions, asJSON bool) err
 	}
 	o.Terminal = isTerminal(o.Out)
 	verdict, err := drill.Demo(ctx, o)
+	if errors.Is(err, drill.ErrDatabaseURL) {
+		return misuse(err, "app demo --help shows how to use it")
+	}
 	if asJSON && verdict.Offered > 0 {
 		if err := e.printJSON(verdict); err != nil {
 			return err

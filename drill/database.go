@@ -37,13 +37,16 @@ func PrivateDatabase(ctx context.Context) (*Database, error) {
 	}, nil
 }
 
+// ErrDatabaseURL is a database URL that is none.
+var ErrDatabaseURL = errors.New("the database URL must have the form postgres://user:password@host:port/database")
+
 // OwnDatabase creates a database of a new name on somebody's server; Drop
 // drops it. Nothing else on the server is touched.
 func OwnDatabase(ctx context.Context, serverURL string) (*Database, error) {
 	u, err := url.Parse(serverURL)
 	if err != nil || (u.Scheme != "postgres" && u.Scheme != "postgresql") {
 		// The error of Parse would show the password.
-		return nil, errors.New("the database URL must have the form postgres://user:password@host:port/database")
+		return nil, ErrDatabaseURL
 	}
 	name := "landfall_drill_" + strings.ReplaceAll(uuid.NewString(), "-", "")[:12]
 	if err := execOnce(ctx, serverURL, "CREATE DATABASE "+name); err != nil {

@@ -43,7 +43,11 @@ func Demo(ctx context.Context, o DemoOptions) (v Verdict, err error) {
 	d := &demo{DemoOptions: o, n: &narrator{out: o.Out, terminal: o.Terminal}, ledger: NewLedger(o.Messages)}
 	defer d.n.erase()
 
-	d.n.say("starting Postgres")
+	if o.DatabaseURL == "" {
+		d.n.say("starting Postgres")
+	} else {
+		d.n.say("creating a database of our own on the given Postgres")
+	}
 	if d.db, err = d.openDatabase(ctx); err != nil {
 		return v, err
 	}
