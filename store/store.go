@@ -56,8 +56,9 @@ func Open(c *cluster.Config, node string) (*Store, error) {
 	return &Store{pool: pool, cluster: c.Name, table: pgx.Identifier{schema, name}}, nil
 }
 
-// Close closes the connections, after those in use came back.
-func (s *Store) Close() { s.pool.Close() }
+// Close closes the connections, after those in use came back, unless that
+// takes too long.
+func (s *Store) Close() { within(s.pool.Close) }
 
 // Ping tells whether Postgres answers.
 func (s *Store) Ping(ctx context.Context) error {
