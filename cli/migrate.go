@@ -45,7 +45,7 @@ Examples:
 			return err
 		}
 		o := migrations.Options{MessagesTable: cfg.MessagesTable, Log: env.logger(*level)}
-		if err := migrations.Up(ctx, migrateURL(cfg), o); err != nil {
+		if err := migrations.Up(ctx, cfg.Postgres.MigrationURL(), o); err != nil {
 			return migrateError(cfg, err)
 		}
 		_, err = fmt.Fprintf(env.stdout, "%s is up to date\n", cfg.Postgres.Place())
@@ -68,7 +68,7 @@ Examples:
 		if err != nil {
 			return err
 		}
-		state, err := migrations.Status(ctx, migrateURL(cfg), migrations.Options{MessagesTable: cfg.MessagesTable})
+		state, err := migrations.Status(ctx, cfg.Postgres.MigrationURL(), migrations.Options{MessagesTable: cfg.MessagesTable})
 		if err != nil {
 			return migrateError(cfg, err)
 		}
@@ -98,17 +98,9 @@ Examples:
 	})
 }
 
-// migrateURL is where the tables are made: not through a pooler, where there is one.
-func migrateURL(cfg *cluster.Config) string {
-	if cfg.Postgres.MigrateURL != "" {
-		return cfg.Postgres.MigrateURL
-	}
-	return cfg.Postgres.URL
-}
-
 // migrateError says where it happened; a fault in the set-up is the user's to mend.
 func migrateError(cfg *cluster.Config, err error) error {
-	place := cluster.Postgres{URL: migrateURL(cfg)}.Place()
+	place := cluster.Postgres{URL: cfg.Postgres.MigrationURL()}.Place()
 	err = fmt.Errorf("database %s: %w", place, err)
 	var setup *migrations.SetupError
 	if errors.As(err, &setup) {
@@ -130,7 +122,7 @@ func printMigrations(w io.Writer, cfg *cluster.Config, state migrations.State) e
 	fmt.Fprintf(tw, "\ntable %s: %s\n", state.MessagesTable, state.Messages)
 	switch {
 	case state.Current():
-		fmt.Fprintf(tw, "%s is up to date\n", cluster.Postgres{URL: migrateURL(cfg)}.Place())
+		fmt.Fprintf(tw, "%s is up to date\n", cluster.Postgres{URL: cfg.Postgres.MigrationURL()}.Place())
 	case state.Messages == "foreign":
 		fmt.Fprintln(tw, "it is not Landfall's: choose another name with messages_table: in cluster.yaml, or rename the existing table")
 	default:

@@ -11,8 +11,6 @@ import (
 	"github.com/nats-io/jsm.go/natscontext"
 	natscli "github.com/nats-io/natscli/cli"
 	"github.com/nats-io/natscli/options"
-
-	"landfall/cluster"
 )
 
 const natsHelp = `The NATS CLI, pointed at the nodes of cluster.yaml: it connects to whichever
@@ -122,21 +120,11 @@ func pointNATS(pc *fisk.ParseContext, o *options.Options, config string) error {
 		}
 		return misuse(err, "app nats takes --cluster-config FILE too, or --server URL")
 	}
-	o.Servers = strings.Join(clientURLs(cfg), ",")
+	o.Servers = cfg.ClientURLs()
 	if o.Token == "" && o.Username == "" && o.Creds == "" && o.Nkey == "" && o.UserJwt == "" {
 		o.Token = cfg.Token // only ever to the cluster's own servers
 	}
 	return nil
-}
-
-// clientURLs are the nodes' NATS addresses; the client tries them in random
-// order, and another one when its own goes away.
-func clientURLs(cfg *cluster.Config) []string {
-	var urls []string
-	for _, n := range cfg.Nodes {
-		urls = append(urls, "nats://"+n.Client)
-	}
-	return urls
 }
 
 // offline tells whether natscli gets by without a server: for help, and for

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -108,11 +107,7 @@ func withPending(all []verified, st *jetstream.StreamInfo) []verified {
 func streamStates(ctx context.Context, cfg *cluster.Config) ([]*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
-	urls := make([]string, len(cfg.Nodes))
-	for i, n := range cfg.Nodes {
-		urls[i] = "nats://" + n.Client
-	}
-	nc, err := nats.Connect(strings.Join(urls, ","), nats.Name("landfall verify"), nats.Token(cfg.Token))
+	nc, err := nats.Connect(cfg.ClientURLs(), nats.Name("landfall verify"), nats.Token(cfg.Token))
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster: %w; is a node running?", err)
 	}

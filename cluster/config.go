@@ -7,6 +7,7 @@ package cluster
 import (
 	"net"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -51,6 +52,15 @@ type Postgres struct {
 	MigrateURL string // where to run them, if not URL (behind a pooler)
 }
 
+// MigrationURL is where the tables are made: not through a pooler, if the
+// file names another way.
+func (p Postgres) MigrationURL() string {
+	if p.MigrateURL != "" {
+		return p.MigrateURL
+	}
+	return p.URL
+}
+
 // Replicas is the replication factor of streams and consumers: one on a
 // single node, otherwise three.
 func (c *Config) Replicas() int {
@@ -79,13 +89,14 @@ func (c *Config) NodeNames() []string {
 	return names
 }
 
-// Clients lists the client addresses of all nodes, host:port.
-func (c *Config) Clients() []string {
-	clients := make([]string, len(c.Nodes))
+// ClientURLs are the nodes' NATS addresses, as NATS clients take them: they
+// try them in random order, and another one when their own goes away.
+func (c *Config) ClientURLs() string {
+	urls := make([]string, len(c.Nodes))
 	for i, n := range c.Nodes {
-		clients[i] = n.Client
+		urls[i] = "nats://" + n.Client
 	}
-	return clients
+	return strings.Join(urls, ",")
 }
 
 // DataDir is the directory in which a node keeps its files.

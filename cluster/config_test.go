@@ -12,7 +12,7 @@ func TestHelpers(t *testing.T) {
 	if got := c.NodeNames(); !slices.Equal(got, []string{"n1", "n2", "n3"}) {
 		t.Errorf("names %v", got)
 	}
-	if got := c.Clients(); !slices.Equal(got, []string{"127.0.0.1:4231", "127.0.0.1:4232", "127.0.0.1:4233"}) {
+	if got := c.ClientURLs(); got != "nats://127.0.0.1:4231,nats://127.0.0.1:4232,nats://127.0.0.1:4233" {
 		t.Errorf("clients %v", got)
 	}
 	if got := c.DataDir("n2"); got != filepath.Join("data", "n2") {

@@ -180,7 +180,8 @@ func (d *demo) conclude(ctx context.Context, v Verdict) error {
 		for _, n := range d.cluster.Addresses() {
 			d.n.line(fmt.Sprintf("  %s  nats://%s  http://%s  log %s", n.Name, n.Client, n.HTTP, d.cluster.LogPath(n.Name)))
 		}
-		d.n.line("  " + d.cluster.ConfigPath())
+		d.n.line("  LANDFALL_CONFIG=" + d.cluster.ConfigPath() + " " + d.Binary + " verify")
+		d.n.line("  LANDFALL_CONFIG=" + d.cluster.ConfigPath() + " " + d.Binary + " nats pub messages hello")
 		d.n.line("  " + d.db.PSQL + ` -c 'SELECT seq, subject, content, stored_at FROM messages ORDER BY seq DESC LIMIT 10'`)
 	}
 	d.n.line(v.Proof())

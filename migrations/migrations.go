@@ -89,6 +89,10 @@ func open(url string) (*sql.DB, error) {
 	}
 	// goose keeps its times without a zone.
 	config.RuntimeParams["timezone"] = "UTC"
+	// The lock must not outlive a machine that lost its power by hours.
+	config.RuntimeParams["tcp_keepalives_idle"] = "5"
+	config.RuntimeParams["tcp_keepalives_interval"] = "2"
+	config.RuntimeParams["tcp_keepalives_count"] = "3"
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "landfall migrations"
 	}
@@ -113,6 +117,10 @@ func (u *upgrade) run(ctx context.Context) error {
 	defer conn.Close()
 	if err := checkServer(ctx, conn); err != nil {
 		return err
+	}
+	// Most starts find nothing to do, and need not wait for anybody.
+	if state, err := status(ctx, u.db, u.table); err == nil && state.Current() {
+		return nil
 	}
 	unlock, err := lock(ctx, conn, u.log)
 	if err != nil {

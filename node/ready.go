@@ -41,7 +41,7 @@ func (n *Node) WaitReady(ctx context.Context) error {
 }
 
 func (n *Node) sayWaiting() {
-	missing := n.missing()
+	missing := n.Missing()
 	if len(missing) == 0 {
 		n.log.Info("waiting for the nodes to elect a leader")
 		return
@@ -49,8 +49,8 @@ func (n *Node) sayWaiting() {
 	n.log.Info("waiting for "+strings.Join(missing, ", "), slog.Int("of", len(n.cfg.Nodes)))
 }
 
-// missing are the nodes without a route to this one.
-func (n *Node) missing() []string {
+// Missing are the nodes without a route to this one.
+func (n *Node) Missing() []string {
 	here := map[string]bool{n.self.Name: true}
 	if routes, err := n.server.Routez(nil); err == nil {
 		for _, r := range routes.Routes {

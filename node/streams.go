@@ -84,11 +84,29 @@ func (n *Node) EnsureStreams(ctx context.Context) error {
 
 // EnsureStream is EnsureStreams for one stream.
 func (n *Node) EnsureStream(ctx context.Context, s cluster.Stream) error {
+	return n.bringAbout(ctx, s, true)
+}
+
+// RestoreStreams makes again what somebody has deleted, and leaves what is
+// there as it is: while the nodes are restarted one by one with a changed
+// cluster.yaml, those with the old one must not undo the change.
+func (n *Node) RestoreStreams(ctx context.Context) error {
+	for _, s := range n.cfg.Streams {
+		if err := n.bringAbout(ctx, s, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bringAbout makes one stream and its consumer exist, and, if change is set,
+// be as cluster.yaml says.
+func (n *Node) bringAbout(ctx context.Context, s cluster.Stream, change bool) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	said := time.Now()
 	for {
-		err := n.ensureStream(ctx, s)
+		err := n.ensureStream(ctx, s, change)
 		if err == nil {
 			err = n.ensureConsumer(ctx, s)
 		}
@@ -138,7 +156,7 @@ type mismatchError struct{ what string }
 
 func (e *mismatchError) Error() string { return e.what }
 
-func (n *Node) ensureStream(ctx context.Context, s cluster.Stream) error {
+func (n *Node) ensureStream(ctx context.Context, s cluster.Stream, change bool) error {
 	base, want := n.wanted(s)
 	stored, err := loadConfig(ctx, n.conn, s.Name)
 	if isAPIError(err, jetstream.JSErrCodeStreamNotFound) {
@@ -150,6 +168,9 @@ func (n *Node) ensureStream(ctx context.Context, s cluster.Stream) error {
 	if stored.origin != base {
 		return &mismatchError{fmt.Sprintf("it exists with storage %q and retention %q, where %q and %q are needed; rename the stream in cluster.yaml, or remove it with \"app nats stream rm %s\" if nobody needs what it holds",
 			stored.Storage, stored.Retention, base.Storage, base.Retention, s.Name)}
+	}
+	if !change {
+		want = stored.limits
 	}
 	if reflect.DeepEqual(stored.limits, want) && stored.Metadata[IncarnationKey] != "" {
 		return nil

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,6 +30,8 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 type testCluster struct {
 	t      *testing.T
 	config *cluster.Config
+	token  string // that requests carry
+	log    syncBuffer
 	stops  map[string]func() error
 	db     *pgxpool.Pool
 }
@@ -67,7 +70,7 @@ func (c *testCluster) start(names ...string) {
 // startWith runs one node by a configuration of its own.
 func (c *testCluster) startWith(config *cluster.Config, name string) {
 	c.t.Helper()
-	log := slog.New(slog.NewTextHandler(c.t.Output(), nil))
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(c.t.Output(), &c.log), nil))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, Options{Config: config, Node: name, Log: log, Version: "test"}) }()
@@ -136,6 +139,9 @@ func (c *testCluster) publish(node, subject, key, body string) receipt {
 	req, err := http.NewRequest(http.MethodPost, "http://"+n.HTTP+"/v1/publish/"+subject, strings.NewReader(body))
 	if err != nil {
 		c.t.Fatal(err)
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
@@ -213,4 +219,23 @@ func clone(t *testing.T, from, to string) {
 	if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
 		t.Fatalf("copy %s: %v\n%s", from, err, out)
 	}
+}
+
+// syncBuffer is what the nodes have logged.
+type syncBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+// logged tells whether a node has logged the words.
+func (c *testCluster) logged(words string) bool {
+	c.log.mu.Lock()
+	defer c.log.mu.Unlock()
+	return bytes.Contains(c.log.text.Bytes(), []byte(words))
 }

@@ -41,7 +41,8 @@ type running struct {
 	conn     *nats.Conn
 	store    *store.Store
 	postgres *reach
-	open     atomic.Bool // the door is: from then on the server is asked whether it is ready
+	joining  atomic.Pointer[node.Node] // the server, for those who ask while the node starts
+	open     atomic.Bool               // the door is: from then on the server is asked whether it is ready
 
 	fail     context.CancelCauseFunc // ends the node: a part fell that only a restart can mend
 	serving  errgroup.Group          // lives until the HTTP server and the embedded server are closed

@@ -76,11 +76,7 @@ func (s *schema) Prepare(ctx context.Context) error {
 	if s.done || !s.config.Postgres.Migrate {
 		return nil
 	}
-	url := s.config.Postgres.URL
-	if s.config.Postgres.MigrateURL != "" {
-		url = s.config.Postgres.MigrateURL
-	}
-	err := migrations.Up(ctx, url, migrations.Options{MessagesTable: s.config.MessagesTable, Log: s.log})
+	err := migrations.Up(ctx, s.config.Postgres.MigrationURL(), migrations.Options{MessagesTable: s.config.MessagesTable, Log: s.log})
 	var setup *migrations.SetupError
 	if errors.As(err, &setup) {
 		return &message.SetupError{Reason: "prepare the tables: " + setup.Problem, Advice: setup.Hint}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
@@ -33,6 +34,7 @@ func (r *running) start(ctx context.Context) error {
 	if r.server, err = node.Start(node.Options{Config: r.Config, Name: r.Node, Log: r.Log}); err != nil {
 		return err
 	}
+	r.joining.Store(r.server)
 	r.serving.Go(func() error {
 		select {
 		case err := <-r.server.Fatal():
@@ -136,6 +138,7 @@ func (r *running) startPeers(ctx context.Context) (elsewhere func() bool, err er
 func (r *running) heal(ctx context.Context) error {
 	tick := time.NewTicker(healPoll)
 	defer tick.Stop()
+	said := ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -143,17 +146,32 @@ func (r *running) heal(ctx context.Context) error {
 		case <-tick.C:
 		}
 		try, cancel := context.WithTimeout(ctx, healPoll)
-		if err := r.server.EnsureStreams(try); err != nil && ctx.Err() == nil {
+		err := r.server.RestoreStreams(try)
+		cancel()
+		var lasting *node.StreamError
+		switch {
+		case err == nil || ctx.Err() != nil:
+			said = ""
+		case errors.As(err, &lasting) && err.Error() != said:
+			said = err.Error()
+			r.Log.Error("a stream was changed by hand", "stream", lasting.Stream, "error", lasting.Err)
+		default:
 			r.Log.Debug("could not look after the streams", "error", err)
 		}
-		cancel()
 	}
 }
 
 // ready tells why this node cannot acknowledge messages, or nil.
 func (r *running) ready() error {
-	if !r.open.Load() {
+	server := r.joining.Load()
+	switch {
+	case server == nil:
 		return errors.New("starting")
+	case r.open.Load():
+		return server.Ready()
 	}
-	return r.server.Ready()
+	if missing := server.Missing(); len(missing) > 0 {
+		return fmt.Errorf("starting: waiting for %s", strings.Join(missing, ", "))
+	}
+	return errors.New("starting: waiting for a leader")
 }

@@ -50,6 +50,7 @@ func (s *Store) Audit(ctx context.Context) ([]Account, error) {
 		return nil, explain("count what is stored", err)
 	}
 	accounts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (a Account, err error) {
+		a.Missing, a.Twice = []Range{}, []Range{}
 		err = row.Scan(&a.Stream, &a.StreamID, &a.Incarnation, &a.Start, &a.Cursor, &a.Rows, &a.DeadLetters, &a.Duplicates, &a.Gaps)
 		return a, err
 	})

@@ -29,8 +29,8 @@ type careful struct {
 
 // writeCarefully is Write after COPY refused the batch for its data.
 func (s *Stream) writeCarefully(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
-	if err := s.lookUpPrimaryKey(ctx, conn); err != nil {
-		return message.Outcome{}, explain("look up the primary key of "+s.table.Sanitize(), err)
+	if err := s.lookUpKeys(ctx, conn); err != nil {
+		return message.Outcome{}, explain("look up the keys of "+s.table.Sanitize(), err)
 	}
 	if err := s.begin(ctx, conn, cur); err != nil {
 		return message.Outcome{}, err
@@ -138,7 +138,7 @@ func (c *careful) copyInto(ctx context.Context, table pgx.Identifier, ms []messa
 // reject makes a dead letter of a message that failed alone, unless so many
 // before it failed alike that it must be the set-up.
 func (c *careful) reject(ctx context.Context, m *message.Message, refusal *pgconn.PgError) error {
-	if onlyData(refusal.Code) {
+	if onlyData(refusal.Code) || refusal.Code == programLimit && refusal.ConstraintName == c.idKey {
 		c.streak.good()
 	} else if c.streak.bad(failureOf(refusal)) {
 		c.Stream.streak = c.streak // the one thing that outlives the rollback
@@ -160,12 +160,14 @@ func reasonOf(e *pgconn.PgError) string {
 	return readable(s)
 }
 
-// lookUpPrimaryKey learns the name of the messages table's primary key, whose
-// violation no message can be blamed for.
-func (s *Stream) lookUpPrimaryKey(ctx context.Context, conn *pgxpool.Conn) error {
+// lookUpKeys learns the names of the messages table's own two keys: a
+// violation of the primary key no message can be blamed for, and an id that is
+// too long for its index no set-up.
+func (s *Stream) lookUpKeys(ctx context.Context, conn *pgxpool.Conn) error {
 	if s.pkey != "" {
 		return nil
 	}
-	return conn.QueryRow(ctx, `SELECT coalesce(max(conname), '') FROM pg_constraint WHERE conrelid = $1::text::regclass AND contype = 'p'`,
-		s.table.Sanitize()).Scan(&s.pkey)
+	return conn.QueryRow(ctx, `SELECT coalesce(max(conname) FILTER (WHERE contype = 'p'), ''),
+			coalesce(max(conname) FILTER (WHERE contype = 'u' AND conkey @> ARRAY[(SELECT attnum FROM pg_attribute WHERE attrelid = conrelid AND attname = 'msg_id')]), '')
+		FROM pg_constraint WHERE conrelid = $1::text::regclass`, s.table.Sanitize()).Scan(&s.pkey, &s.idKey)
 }

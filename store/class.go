@@ -25,6 +25,7 @@ const (
 	lockNotAvailable  = "55P03"
 	insufficientRight = "42501"
 	readOnly          = "25006"
+	programLimit      = "54000" // too long for an index, among others
 )
 
 // classify judges by SQLSTATE alone; texts are translated and change. An
@@ -63,11 +64,11 @@ func classify(err error) class {
 }
 
 // onlyData tells SQLSTATEs that nothing but a message's own bytes can cause:
-// text that is no UTF-8 or holds a NUL, an id too long for an index. However
-// many come in a row, no change of the set-up would let them in.
+// text that is no UTF-8 or holds a NUL. However many come in a row, no change
+// of the set-up would let them in.
 func onlyData(code string) bool {
 	switch code {
-	case "22021", "22P05", "54000":
+	case "22021", "22P05":
 		return true
 	}
 	return false

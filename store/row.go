@@ -120,8 +120,8 @@ func appendJSONString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// wireHeaders writes headers as NATS sends them, byte for byte, so that a
-// dead letter can be published again as it was.
+// wireHeaders writes headers as NATS sends them, so that a dead letter can be
+// published again as it was. The order of the keys is not kept.
 func wireHeaders(h map[string][]string) []byte {
 	if len(h) == 0 {
 		return nil

@@ -33,6 +33,7 @@ const (
 // Store is this node's connections to Postgres.
 type Store struct {
 	pool    *pgxpool.Pool
+	probe   *pgxpool.Pool // one session for Ping, which must not wait for busy streams
 	cluster string
 	table   pgx.Identifier // the messages table
 }
@@ -49,22 +50,34 @@ func Open(c *cluster.Config, node string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open connection pool: %w", err)
 	}
+	cfg = cfg.Copy()
+	cfg.MaxConns = 1
+	probe, err := pgxpool.NewWithConfig(context.Background(), cfg)
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open connection: %w", err)
+	}
 	schema, name, found := strings.Cut(c.MessagesTable, ".")
 	if !found {
 		schema, name = "public", c.MessagesTable
 	}
-	return &Store{pool: pool, cluster: c.Name, table: pgx.Identifier{schema, name}}, nil
+	return &Store{pool: pool, probe: probe, cluster: c.Name, table: pgx.Identifier{schema, name}}, nil
 }
 
 // Close closes the connections, after those in use came back, unless that
 // takes too long.
-func (s *Store) Close() { within(s.pool.Close) }
+func (s *Store) Close() {
+	within(func() {
+		s.probe.Close()
+		s.pool.Close()
+	})
+}
 
 // Ping tells whether Postgres answers.
 func (s *Store) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
-	return s.pool.Ping(ctx)
+	return s.probe.Ping(ctx)
 }
 
 // Stream returns the writer of one of the cluster's streams. A Stream is used
@@ -78,6 +91,7 @@ type Stream struct {
 	*Store
 	name   string
 	id     int64  // landfall.streams.id of the incarnation being written
+	idKey  string // name of the unique constraint on message ids
 	pkey   string // name of the primary key
 	streak streak // failures in a row, across batches
 	waits  int    // lock timeouts in a row on the cursor, see countWaits
