@@ -88,13 +88,16 @@ func (n *Node) start(dir string) error {
 	if err := checkRoom(dir, n.cfg); err != nil {
 		return err
 	}
+	var slow time.Duration
 	if n.clustered() {
-		slow, err := probeFsync(dir)
-		if err != nil {
+		var err error
+		if slow, err = probeFsync(dir); err != nil {
 			return err
 		}
-		setElectionTimers(n.cfg.ElectionTimeout, slow, n.log)
 	}
+	// A single node has no elections, but it reads the timers while it runs:
+	// whoever comes first in this process sets them for all.
+	setElectionTimers(n.cfg.ElectionTimeout, slow, n.log)
 	opts, err := serverOptions(n.cfg, n.self)
 	if err != nil {
 		return err
