@@ -6,10 +6,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
@@ -28,7 +31,8 @@ func Config(t testing.TB, nodes int, streams ...cluster.Stream) *cluster.Config 
 		streams = []cluster.Stream{Stream("MESSAGES", "messages", "messages.>")}
 	}
 	c := &cluster.Config{
-		Name: "test", Data: t.TempDir(), Sync: "always",
+		// A name of its own: nodes of two tests must never become one cluster.
+		Name: "test-" + uuid.NewString()[:8], Data: t.TempDir(), Sync: "always",
 		ElectionTimeout: time.Second, Streams: streams,
 	}
 	addresses := FreeAddresses(t, 3*nodes)
@@ -49,19 +53,36 @@ func Stream(name string, subjects ...string) cluster.Stream {
 	}
 }
 
-// FreeAddresses are loopback addresses nobody listens on.
+// Ports are chosen below those that other tests of ours use, and below the
+// range from which the kernel takes the local ends of outgoing connections.
+const lowPort, highPort = 10_000, 15_000
+
+// FreeAddresses are loopback addresses nobody listens on, and no other test
+// is given before this one has ended: the UDP port of the same number, which
+// nobody wants, is held as the sign that it is taken.
 func FreeAddresses(t testing.TB, count int) []string {
 	t.Helper()
 	var addresses []string
-	for range count {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for range 1000 {
+		if len(addresses) == count {
+			return addresses
 		}
-		defer func() { _ = l.Close() }() // together, so that all differ
-		addresses = append(addresses, l.Addr().String())
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowPort+rand.IntN(highPort-lowPort)))
+		guard, err := net.ListenPacket("udp", address)
+		if err != nil {
+			continue
+		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			_ = guard.Close()
+			continue
+		}
+		_ = l.Close()
+		t.Cleanup(func() { _ = guard.Close() })
+		addresses = append(addresses, address)
 	}
-	return addresses
+	t.Fatalf("only %d of %d free ports found", len(addresses), count)
+	return nil
 }
 
 // Start starts all nodes of the cluster, waits until they have elected
