@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"testing"
@@ -141,17 +142,20 @@ func opened(t *testing.T, o Options) (*Door, *nats.Conn, jetstream.JetStream) {
 	return d, nc, js
 }
 
-// freePorts are free at the moment of asking.
+// freePorts are free at the moment of asking, and below the range from which
+// the kernel takes the local ends of outgoing connections.
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
 	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for range 1000 {
+		if len(ports) == n {
+			break
 		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		port := 5_000 + rand.IntN(5_000)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			defer l.Close() // together, so that all differ
+			ports = append(ports, port)
+		}
 	}
 	return ports
 }
