@@ -1,12 +1,10 @@
 package drill
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -59,44 +57,6 @@ func TestAChildThatCannotStart(t *testing.T) {
 	t.Parallel()
 	if _, err := startChild(exec.Command("/nonexistent/program")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestAChildDiesWithItsParent(t *testing.T) {
-	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("only Linux can tell a process to die with its parent")
-	}
-	parent := exec.Command(os.Args[0])
-	parent.Env = append(os.Environ(), parentRole+"=1")
-	out, err := parent.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := parent.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil {
-		t.Fatalf("the parent says %q", line)
-	}
-	if err := syscall.Kill(pid, 0); err != nil {
-		t.Fatalf("the child is not there: %v", err)
-	}
-	if err := parent.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = parent.Wait() // killed
-	err = poll(within(t, 10*time.Second), 5*time.Millisecond, func(context.Context) (bool, error) {
-		return gone(pid), nil
-	})
-	if err != nil {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-		t.Errorf("child %d outlives its parent: %v", pid, err)
 	}
 }
 
