@@ -61,9 +61,38 @@ type Backend struct {
 	// answered that it no longer holds that sequence.
 	Stored func(ctx context.Context, stream string, seq uint64) (m message.Message, found bool, err error)
 
-	// Conn hears the announcements of new stream leaders. nil: none are
-	// heard, and held messages are repeated by the clock alone.
+	// Range reads the messages from first to last, both included, from any
+	// replica: those it holds, in order. It is for comparing many repeats at
+	// once; what it does not return is asked of Stored.
+	Range func(ctx context.Context, stream string, first, last uint64) ([]message.Message, error)
+
+	// Receipts know what Postgres has made of the messages.
+	Receipts Receipts
+
+	// Conn carries batches, and hears the announcements of new stream
+	// leaders. nil: no batches are taken, no leaders are heard of, and held
+	// messages are repeated by the clock alone.
 	Conn *nats.Conn
+}
+
+// Receipts tell what has become of acknowledged messages in Postgres.
+type Receipts interface {
+	// Cursor is how far Postgres is known to have the stream. No I/O.
+	Cursor(stream string) uint64
+
+	// Await waits until the message at seq is no longer pending. id is its
+	// message id. floor is what Cursor said before the message was sent; a
+	// message that JetStream knew from an earlier request passes
+	// math.MaxUint64. The error is ctx's: until then Postgres is asked again
+	// and again.
+	Await(ctx context.Context, stream string, seq uint64, id string, floor uint64) (message.Receipt, error)
+
+	// Receipt asks Postgres about one sequence.
+	Receipt(ctx context.Context, stream string, seq uint64) (message.Receipt, error)
+
+	// Rejected asks Postgres for the sequences from first to last that are
+	// dead letters, or repeat one, in order.
+	Rejected(ctx context.Context, stream string, first, last uint64, each func(message.Receipt)) error
 }
 
 // Door is the endpoint's http.Handler. It can listen before there is a node
