@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/choria-io/fisk"
@@ -114,7 +115,10 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // knownCommand refuses a first word that is no command: fisk would give it to
 // the default command and call it an unexpected argument.
 func knownCommand(app *fisk.Application, args []string) error {
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0 && os.Getenv(nodeVar) != "":
+		return nil // app alone runs that node
+	case len(args) == 0:
 		return errors.New("which node shall run here?")
 	}
 	word := args[0]

@@ -16,9 +16,13 @@ func configFlag(cmd *fisk.CmdClause) *string {
 		Envar("LANDFALL_CONFIG").PlaceHolder("cluster.yaml").String()
 }
 
+// nodeVar says which node this is where every node is started alike: in
+// containers, whose health checks know no more either.
+const nodeVar = "LANDFALL_NODE"
+
 // nodeFlag declares --node.
 func nodeFlag(cmd *fisk.CmdClause, help string) *fisk.FlagClause {
-	return cmd.Flag("node", help).PlaceHolder("NAME")
+	return cmd.Flag("node", help).Envar(nodeVar).PlaceHolder("NAME")
 }
 
 // loadCluster reads the file that --config named. What is wrong with it is the

@@ -30,11 +30,16 @@ does not make a node unready: it goes on taking messages.
 Examples:
 
 	app health --node n1
-	app health --url http://127.0.0.1:8231`)
-	node := nodeFlag(cmd, "The node of cluster.yaml to ask").String()
+	app health --url http://127.0.0.1:8231
+	LANDFALL_NODE=n1 app health`)
+	var named bool
+	node := nodeFlag(cmd, "The node of cluster.yaml to ask").IsSetByUser(&named).String()
 	base := cmd.Flag("url", "Where the node's HTTP endpoint is, instead of --node").PlaceHolder("URL").String()
 	config := configFlag(cmd)
 	env.do(cmd, func(ctx context.Context) error {
+		if *base != "" && !named {
+			*node = "" // the command line has the last word
+		}
 		target, err := healthTarget(*node, *base, *config)
 		if err != nil {
 			return err
