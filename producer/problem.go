@@ -15,6 +15,7 @@ var (
 	errBadKey          = errors.New("the Idempotency-Key cannot be used")
 	errBadQuery        = errors.New("the query parameters are not known here")
 	errNatsHeader      = errors.New("a Nats- header was sent")
+	errEvent           = errors.New("the CloudEvent cannot be read")
 	errBodyBroken      = errors.New("the body broke off")
 	errNoToken         = errors.New("there is no bearer token")
 	errWrongToken      = errors.New("the bearer token is not the right one")
@@ -62,6 +63,7 @@ var refusals = [...]refusal{
 	{errBadKey, 400, "key", "Unusable Idempotency-Key", "Send one key of up to 512 bytes of UTF-8 without control characters and slashes, or none.", 0},
 	{errBadQuery, 400, "query", "Unknown query parameter", "Leave the query away.", 0},
 	{errNatsHeader, 400, "header", "Nats- headers are not for clients", "Leave it away.", 0},
+	{errEvent, 400, "cloudevent", "Not a CloudEvent", "Send what CloudEvents 1.0 asks for: specversion 1.0, id, source and type, as ce- headers or as members of the JSON document.", 0},
 	{errBodyBroken, 400, "body", "Body incomplete", "Nothing was published. Send the request again.", 0},
 	{errNoToken, 401, "token", "Token needed", "Send the header Authorization: Bearer TOKEN with auth.token of cluster.yaml.", 0},
 	{errWrongToken, 401, "token", "Token refused", "Compare the token with auth.token of cluster.yaml.", 0},
