@@ -46,6 +46,7 @@ func commands() []func(*fisk.Application, *env) {
 		addDemo,
 		addPostgres,
 		addValidate,
+		addSchema,
 		addMigrate,
 		addHealth,
 		addVerify,

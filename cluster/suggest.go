@@ -2,22 +2,6 @@ package cluster
 
 import "strings"
 
-// rootKeys are the keys at the top level of cluster.yaml.
-func rootKeys() []string {
-	return []string{"cluster", "nodes", "data", "sync", "election_timeout", "streams",
-		"postgres", "messages_table", "auth", "allow_insecure"}
-}
-
-func nodeKeys() []string { return []string{"client", "route", "http", "listen"} }
-
-func streamKeys() []string {
-	return []string{"subjects", "max_bytes", "replay_window", "duplicate_window"}
-}
-
-func postgresKeys() []string { return []string{"url", "migrate", "migrate_url"} }
-
-func authKeys() []string { return []string{"token"} }
-
 // unknownKey says what the writer of an unknown key may have meant: a key
 // of this place spelled alike, or a key of another place.
 func unknownKey(key string, known []string) string {

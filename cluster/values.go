@@ -105,26 +105,25 @@ func parseSize(text string) (int64, bool) {
 	return n * unit, true
 }
 
+// unit is one that a size may be given in.
+type unit struct {
+	name  string
+	bytes int64
+}
+
+func sizeUnits() []unit {
+	return []unit{
+		{"", 1}, {"B", 1},
+		{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12},
+		{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40},
+	}
+}
+
 func sizeUnit(name string) (int64, bool) {
-	switch name {
-	case "", "B":
-		return 1, true
-	case "kB", "KB":
-		return 1e3, true
-	case "MB":
-		return 1e6, true
-	case "GB":
-		return 1e9, true
-	case "TB":
-		return 1e12, true
-	case "KiB":
-		return 1 << 10, true
-	case "MiB":
-		return 1 << 20, true
-	case "GiB":
-		return 1 << 30, true
-	case "TiB":
-		return 1 << 40, true
+	for _, u := range sizeUnits() {
+		if u.name == name {
+			return u.bytes, true
+		}
 	}
 	return 0, false
 }
@@ -143,13 +142,15 @@ func (f field) name() string {
 	return t.value
 }
 
+const longestStream = 128
+
 // streamName says what is wrong with the name of a stream, if anything.
 // JetStream uses it in subjects and as a directory.
 func streamName(name string) string {
 	switch {
 	case name == "":
 		return "a stream needs a name"
-	case len(name) > 128:
+	case len(name) > longestStream:
 		return "a stream's name may have at most 128 bytes"
 	case strings.ContainsAny(name, `.*>/\`) || strings.ContainsFunc(name, func(r rune) bool {
 		return unicode.IsSpace(r) || !unicode.IsPrint(r)
