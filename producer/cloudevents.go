@@ -167,12 +167,17 @@ func noAttribute(r rune) bool {
 	return unicode.IsControl(r) || r&0xfffe == 0xfffe || r >= 0xfdd0 && r <= 0xfdef
 }
 
-// rfc3339 knows, other than the time package, leap seconds and small letters.
+// rfc3339 is stricter than the time package about leading zeros and commas,
+// and knows leap seconds and small letters.
 func rfc3339(s string) bool {
-	if len(s) > 19 && s[17:19] == "60" {
+	if len(s) < 20 || s[13] != ':' || strings.Contains(s, ",") {
+		return false
+	}
+	if s[17:19] == "60" {
 		s = s[:17] + "59" + s[19:]
 	}
-	return new(time.Time).UnmarshalText([]byte(strings.ToUpper(s))) == nil
+	_, err := time.Parse(time.RFC3339, strings.ToUpper(s))
+	return err == nil
 }
 
 // message is the message's id and headers, those included that travel anyway.
