@@ -14,11 +14,14 @@ import (
 
 // How many sessions a node has at most: one for each stream up to busySessions,
 // beyond which streams take turns, and some for what is asked beside them.
+// Questions about receipts come from outside, as many as there are clients, so
+// they have a few sessions of their own and never one that a sink waits for.
 // Postgres takes 100 in all unless told otherwise, and there are other nodes,
 // and other programs.
 const (
-	busySessions  = 16
-	spareSessions = 4
+	busySessions   = 16
+	spareSessions  = 4
+	askingSessions = 3
 )
 
 // applicationName marks a node's sessions in pg_stat_activity. A session of our

@@ -34,6 +34,7 @@ const (
 type Store struct {
 	pool    *pgxpool.Pool
 	probe   *pgxpool.Pool // one session for Ping, which must not wait for busy streams
+	asking  *pgxpool.Pool // for receipts, which no stream is to wait for
 	cluster string
 	table   pgx.Identifier // the messages table
 }
@@ -46,30 +47,31 @@ func Open(c *cluster.Config, node string) (*Store, error) {
 		return nil, fmt.Errorf("postgres.url: %w", err)
 	}
 	configure(cfg, applicationName(c.Name, node), len(c.Streams))
-	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
-	if err != nil {
-		return nil, fmt.Errorf("open connection pool: %w", err)
-	}
-	cfg = cfg.Copy()
-	cfg.MaxConns = 1
-	probe, err := pgxpool.NewWithConfig(context.Background(), cfg)
-	if err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("open connection: %w", err)
-	}
 	schema, name, found := strings.Cut(c.MessagesTable, ".")
 	if !found {
 		schema, name = "public", c.MessagesTable
 	}
-	return &Store{pool: pool, probe: probe, cluster: c.Name, table: pgx.Identifier{schema, name}}, nil
+	s := &Store{cluster: c.Name, table: pgx.Identifier{schema, name}}
+	for pool, sessions := range map[**pgxpool.Pool]int32{&s.pool: cfg.MaxConns, &s.probe: 1, &s.asking: askingSessions} {
+		own := cfg.Copy()
+		own.MaxConns = sessions
+		if *pool, err = pgxpool.NewWithConfig(context.Background(), own); err != nil {
+			s.Close()
+			return nil, fmt.Errorf("open connection pool: %w", err)
+		}
+	}
+	return s, nil
 }
 
 // Close closes the connections, after those in use came back, unless that
 // takes too long.
 func (s *Store) Close() {
 	within(func() {
-		s.probe.Close()
-		s.pool.Close()
+		for _, pool := range []*pgxpool.Pool{s.asking, s.probe, s.pool} {
+			if pool != nil { // Open has not come so far
+				pool.Close()
+			}
+		}
 	})
 }
 
@@ -95,4 +97,6 @@ type Stream struct {
 	pkey   string // name of the primary key
 	streak streak // failures in a row, across batches
 	waits  int    // lock timeouts in a row on the cursor, see countWaits
+
+	repeating bool // the last batch had duplicates in it, see write
 }
