@@ -47,7 +47,7 @@ func (d *Door) servePublish(w http.ResponseWriter, r *http.Request, escapedSubje
 		d.refuse(w, r, m, err)
 		return
 	}
-	answer(w, http.StatusOK, "application/json", done)
+	respond(w, http.StatusOK, "application/json", done)
 }
 
 // through returns the message as far as it was understood, also on errors. Its

@@ -131,7 +131,7 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, m *incoming, err e
 		h.Set("Allow", http.MethodPost)
 	}
 	d.log(r, m, like, err)
-	answer(w, like.status, "application/problem+json", p)
+	respond(w, like.status, "application/problem+json", p)
 }
 
 // log tells the operator what the client was told: loudly what is the
@@ -151,9 +151,9 @@ func (d *Door) log(r *http.Request, m *incoming, like refusal, err error) {
 	d.o.Log.Log(r.Context(), level, "request refused", attrs...)
 }
 
-// answer writes a small JSON document. An error means that the client is gone,
+// respond writes a small JSON document. An error means that the client is gone,
 // and there is nobody to tell.
-func answer(w http.ResponseWriter, status int, mediaType string, v any) {
+func respond(w http.ResponseWriter, status int, mediaType string, v any) {
 	w.Header().Set("Content-Type", mediaType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
