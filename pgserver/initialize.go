@@ -30,6 +30,9 @@ func (s *Server) initialize(ctx context.Context) error {
 	if err := s.createDatabase(ctx, fresh); err != nil {
 		return err
 	}
+	if err := s.letNetworksIn(fresh); err != nil {
+		return err
+	}
 	return os.Rename(fresh, s.dir.data())
 }
 
@@ -60,6 +63,22 @@ func (s *Server) createDatabase(ctx context.Context, data string) error {
 	}
 	return s.command(ctx, data, "CREATE DATABASE "+quoteIdentifier(s.options.Database)+"\n",
 		"postgres", "--single", "-D", data, "-c", "exit_on_error=on", "postgres")
+}
+
+// letNetworksIn adds to what initdb wrote, which lets in this machine alone.
+func (s *Server) letNetworksIn(data string) error {
+	if s.options.Listen == "" {
+		return nil
+	}
+	f, err := os.OpenFile(filepath.Join(data, "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("let the network in: %w", err)
+	}
+	_, err = f.WriteString("host all all samenet scram-sha-256\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("let the network in: %w", err)
+	}
+	return nil
 }
 
 // command runs a server program as the cluster's owner until it ends. An error

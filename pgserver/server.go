@@ -2,7 +2,7 @@
 // this machine: for the demo, for tests, and for people without Docker. It
 // finds initdb, makes a cluster in a directory of its own (as root it runs
 // Postgres as another user, because Postgres refuses root), listens on a
-// loopback port with password authentication, and keeps fsync on, because
+// loopback port (and on the network if told to) with password authentication, and keeps fsync on, because
 // what is proved with it is durability.
 //
 // A server ends with the process that started it. Stop is the ordinary way;
@@ -16,6 +16,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -36,6 +37,11 @@ type Options struct {
 
 	// Port on 127.0.0.1; 0 means a free one.
 	Port int
+
+	// Listen is an address of this machine to listen on besides 127.0.0.1.
+	// With it a new cluster lets in, with the password, whoever is on one of
+	// the machine's own networks. "": nobody but this machine.
+	Listen string
 
 	// User, Password and Database are made with the cluster; each defaults
 	// to "app". The user is a superuser.
@@ -64,6 +70,11 @@ func (o Options) check() error {
 	for what, s := range map[string]string{"user": o.User, "password": o.Password, "database": o.Database} {
 		if strings.ContainsAny(s, "\x00\r\n") {
 			return fmt.Errorf("%s of the private Postgres: contains a line break or NUL", what)
+		}
+	}
+	if o.Listen != "" {
+		if _, err := netip.ParseAddr(o.Listen); err != nil {
+			return fmt.Errorf("address of the private Postgres: %w", err)
 		}
 	}
 	if o.Port < 0 || o.Port > 65535 {
@@ -127,9 +138,13 @@ func (s *Server) prepareAndRun(ctx context.Context) error {
 
 // arguments for the postmaster. Settings of the caller come last and win.
 func (s *Server) arguments(port int) []string {
+	listen := "127.0.0.1"
+	if s.options.Listen != "" {
+		listen += "," + s.options.Listen
+	}
 	args := []string{
 		"-D", s.dir.data(),
-		"-c", "listen_addresses=127.0.0.1",
+		"-c", "listen_addresses=" + listen,
 		"-c", "port=" + strconv.Itoa(port),
 		// The default directory is not writable for us on Debian, and
 		// nothing here needs a socket file.
@@ -149,11 +164,17 @@ func (s *Server) URL() string {
 }
 
 // URLFor is the connection string of another database on the server.
-func (s *Server) URLFor(database string) string {
+func (s *Server) URLFor(database string) string { return s.url("127.0.0.1", database) }
+
+// NetworkURL is the connection string of the server's own database for those
+// who reach it at Options.Listen.
+func (s *Server) NetworkURL() string { return s.url(s.options.Listen, s.options.Database) }
+
+func (s *Server) url(host, database string) string {
 	u := url.URL{
 		Scheme: "postgres",
 		User:   url.UserPassword(s.options.User, s.options.Password),
-		Host:   net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port())),
+		Host:   net.JoinHostPort(host, strconv.Itoa(s.Port())),
 		Path:   "/" + database,
 	}
 	return u.String()
