@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // serverLog hands the embedded server's log to slog. The server is talkative:
@@ -15,6 +18,7 @@ type serverLog struct {
 	log      *slog.Logger
 	stopping *atomic.Bool // what fails while all is being closed is no news
 	fatal    func(error)  // Fatalf returns to the server: somebody must end the process
+	repeats  repeats
 }
 
 // chatter are the beginnings of warnings and errors that a start or a change
@@ -66,7 +70,18 @@ func (l *serverLog) line(level slog.Level, format string, v []any) {
 	if isChatter(text) {
 		level = min(level, slog.LevelDebug)
 	}
-	l.log.Log(context.Background(), level, text)
+	if level < slog.LevelWarn {
+		l.log.Log(context.Background(), level, text)
+		return
+	}
+	say, leftOut := l.repeats.next(alike(text), time.Now())
+	switch {
+	case !say:
+	case leftOut > 0:
+		l.log.Log(context.Background(), level, text, "more_like_it", leftOut)
+	default:
+		l.log.Log(context.Background(), level, text)
+	}
 }
 
 func (l *serverLog) Noticef(format string, v ...any) { l.line(slog.LevelDebug, format, v) }
@@ -79,3 +94,77 @@ func (l *serverLog) Tracef(format string, v ...any)  { l.line(slog.LevelDebug-4,
 func (l *serverLog) Fatalf(format string, v ...any) {
 	l.fatal(fmt.Errorf("nats-server: "+format, v...))
 }
+
+// The server says the same at every attempt of somebody who knocks with a
+// wrong token, which may be several times a second and for ever. One of like
+// lines in every repeatPause is logged, with how many were left out since the
+// one before. Who knocks chooses what parts of a line say, so the kinds that
+// are told apart are limited; beyond, all lines are alike.
+const (
+	repeatPause = 10 * time.Second
+	repeatKinds = 256
+)
+
+// repeats remembers which lines were logged of late.
+type repeats struct {
+	mu   sync.Mutex
+	seen map[string]*repeat
+}
+
+// repeat is one kind of line.
+type repeat struct {
+	said    time.Time
+	leftOut int // since then
+}
+
+// next tells whether a line of that kind is logged now, and how many were not.
+func (r *repeats) next(kind string, now time.Time) (say bool, leftOut int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seen == nil {
+		r.seen = make(map[string]*repeat)
+	}
+	if r.seen[kind] == nil && len(r.seen) >= repeatKinds {
+		r.forget(now)
+		if len(r.seen) >= repeatKinds {
+			kind = ""
+		}
+	}
+	k := r.seen[kind]
+	switch {
+	case k == nil:
+		r.seen[kind] = &repeat{said: now}
+		return true, 0
+	case now.Sub(k.said) < repeatPause:
+		k.leftOut++
+		return false, 0
+	}
+	leftOut = k.leftOut
+	*k = repeat{said: now}
+	return true, leftOut
+}
+
+// forget drops the kinds that were not heard of for a while.
+func (r *repeats) forget(now time.Time) {
+	for kind, k := range r.seen {
+		if now.Sub(k.said) >= repeatPause {
+			delete(r.seen, kind)
+		}
+	}
+}
+
+// connection is how the server begins a line about one: where it comes from,
+// with a port and a number that are others at every attempt.
+var connection = regexp.MustCompile(`^(\S+):\d+ - [a-z_]+:\d+ - `)
+
+// alike is what a line has in common with its repeats. Behind a refused
+// attempt stands the name that the other side has made up.
+func alike(text string) string {
+	text = connection.ReplaceAllString(text, "$1 - ")
+	if who, _, refused := strings.Cut(text, refusedAttempt); refused {
+		return who + refusedAttempt
+	}
+	return text
+}
+
+const refusedAttempt = " - authentication error"

@@ -1,6 +1,16 @@
 package node
 
-import "testing"
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
 
 func TestChatter(t *testing.T) {
 	t.Parallel()
@@ -16,4 +26,59 @@ func TestChatter(t *testing.T) {
 			t.Errorf("%s: chatter %v, want %v", text, got, want)
 		}
 	}
+}
+
+func TestAlike(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`10.0.0.7:48788 - rid:39 - authentication error - User "landfall"`: "10.0.0.7 - authentication error",
+		`10.0.0.7:48790 - rid:41 - authentication error`:                   "10.0.0.7 - authentication error",
+		`[fd00::2]:1 - cid:4 - authentication error - User "a - b"`:        "[fd00::2] - authentication error",
+		`10.0.0.7:1 - rid:1 - Route Error 'Authorization Violation'`:       "10.0.0.7 - Route Error 'Authorization Violation'",
+		`10.0.0.7:1 - cid:1 - "v1:go:x" - Slow Consumer`:                   `10.0.0.7 - "v1:go:x" - Slow Consumer`,
+		`JetStream cluster stream '$G > A' has NO quorum, stalled`:         `JetStream cluster stream '$G > A' has NO quorum, stalled`,
+	} {
+		if got := alike(text); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// Somebody who knocks for ever, under ever other names, does not fill the log;
+// and what else there is to say is said.
+func TestServerLogRepeats(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		l := &serverLog{log: slog.New(slog.NewTextHandler(&out, nil)), stopping: new(atomic.Bool)}
+		for i := range 600 {
+			l.Errorf("10.0.0.7:%d - rid:%d - authentication error - User %q", 40000+i, i, fmt.Sprint(i))
+			if i == 300 {
+				l.Warnf("something else")
+			}
+			pause(t.Context(), 50*time.Millisecond)
+		}
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		if len(lines) != 4 || !strings.Contains(lines[1], "more_like_it=199") || !strings.Contains(lines[2], "something else") {
+			t.Errorf("logged:\n%s", out.String())
+		}
+		for i := range 100_000 {
+			l.Errorf("%d is made up", i)
+		}
+		if n := strings.Count(out.String(), "made up"); n > repeatKinds+1 {
+			t.Errorf("%d lines of what is made up", n)
+		}
+		pause(t.Context(), time.Minute)
+		l.Warnf("news")
+		if !strings.Contains(out.String(), "news") || len(l.repeats.seen) > repeatKinds+1 {
+			t.Errorf("%d kinds are remembered", len(l.repeats.seen))
+		}
+	})
+}
+
+// pause waits in the time of the test's bubble.
+func pause(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	<-ctx.Done()
 }
