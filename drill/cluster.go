@@ -5,14 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 // Options of a cluster of real processes.
@@ -24,15 +20,20 @@ type Options struct {
 	ElectionTimeout *time.Duration // as in File
 	StreamKeys      string         // as in File
 	Keys            string         // as in File
+	Token           string         // as in File; the cluster's own doors know it
+	Machines        *Machines      // where the nodes run, the first ones of the list; nil: all here, on loopback
 }
 
 // Cluster is one to three node processes, their ports on loopback and their
 // directory. Its methods may be called from several goroutines, but two
 // calls about one node are the caller's to order.
 type Cluster struct {
-	opts  Options
-	dir   string
-	nodes []Addresses // set by Up, then fixed
+	opts Options
+	dir  string
+	lock *os.File // says that the directory has an owner
+	// Set by Up, then fixed.
+	nodes   []Addresses // where the nodes are reached
+	written []Addresses // the same as the file has it
 
 	mu       sync.Mutex
 	children map[string]*child // the last process of each node
@@ -44,11 +45,11 @@ func NewCluster(opts Options) (*Cluster, error) {
 	if opts.Nodes == 0 {
 		opts.Nodes = 3
 	}
-	dir, err := os.MkdirTemp("", "landfall-nodes-")
+	dir, lock, err := ownDirectory()
 	if err != nil {
 		return nil, fmt.Errorf("make the cluster's directory: %w", err)
 	}
-	return &Cluster{opts: opts, dir: dir, children: make(map[string]*child)}, nil
+	return &Cluster{opts: opts, dir: dir, lock: lock, children: make(map[string]*child)}, nil
 }
 
 // Dir is the cluster's directory: cluster.yaml, data, and a log for each node.
@@ -63,42 +64,15 @@ func (c *Cluster) LogPath(node string) string { return filepath.Join(c.dir, node
 // Addresses of all nodes, in order.
 func (c *Cluster) Addresses() []Addresses { return c.nodes }
 
-// ClientURLs are the NATS addresses of all nodes.
-func (c *Cluster) ClientURLs() []string {
-	var urls []string
-	for _, n := range c.nodes {
-		urls = append(urls, "nats://"+n.Client)
-	}
-	return urls
-}
-
-// HTTPHosts are the host:port addresses of all nodes' endpoints.
-func (c *Cluster) HTTPHosts() []string {
-	var hosts []string
-	for _, n := range c.nodes {
-		hosts = append(hosts, n.HTTP)
-	}
-	return hosts
-}
-
-// Dial connects to whichever nodes are alive, and follows them.
-func (c *Cluster) Dial(name string) (*nats.Conn, error) { return Dial(c.ClientURLs(), name) }
-
 // Configure chooses ports and writes cluster.yaml. Up does it; tests that
 // start nodes one by one call it themselves.
 func (c *Cluster) Configure() error {
-	ports, err := freePorts(3 * c.opts.Nodes)
-	if err != nil {
+	if err := c.place(); err != nil {
 		return err
 	}
-	c.nodes = nil
-	for i := range c.opts.Nodes {
-		p := ports[3*i:]
-		c.nodes = append(c.nodes, Addresses{"n" + strconv.Itoa(i+1), loopback(p[0]), loopback(p[1]), loopback(p[2])})
-	}
 	text := File{
-		Nodes: c.nodes, Data: filepath.Join(c.dir, "data"), DatabaseURL: c.opts.DatabaseURL, MaxBytes: c.opts.MaxBytes,
-		ElectionTimeout: c.opts.ElectionTimeout, StreamKeys: c.opts.StreamKeys, Keys: c.opts.Keys,
+		Nodes: c.written, Data: filepath.Join(c.dir, "data"), DatabaseURL: c.opts.DatabaseURL, MaxBytes: c.opts.MaxBytes,
+		ElectionTimeout: c.opts.ElectionTimeout, StreamKeys: c.opts.StreamKeys, Keys: c.opts.Keys, Token: c.opts.Token,
 	}.Render()
 	// The URL may hold a password.
 	if err := os.WriteFile(c.ConfigPath(), []byte(text), 0o600); err != nil {
@@ -119,7 +93,7 @@ func (c *Cluster) Start(node string) error {
 		return fmt.Errorf("start %s: %w", node, err)
 	}
 	defer log.Close() // the child has its own
-	cmd := exec.Command(c.opts.Binary, "run", "--node", node, "--config", c.ConfigPath())
+	cmd := c.opts.Machines.command(node, c.opts.Binary, "run", "--node", node, "--config", c.ConfigPath())
 	cmd.Dir = c.dir
 	cmd.Env = nodeEnv()
 	cmd.Stdout, cmd.Stderr = log, log
@@ -219,7 +193,9 @@ func (c *Cluster) Fallen() error {
 }
 
 // Close ends all nodes and removes the directory.
-func (c *Cluster) Close() error { return errors.Join(c.End(), os.RemoveAll(c.dir)) }
+func (c *Cluster) Close() error {
+	return errors.Join(c.End(), os.RemoveAll(c.dir), c.lock.Close())
+}
 
 // End kills what runs, waits for it, and leaves the directory. What the nodes
 // still had in hand is of no interest to anyone: a graceful stop would only

@@ -21,11 +21,13 @@ type File struct {
 	ElectionTimeout *time.Duration // nil: Landfall's default; 0: the stock timers
 	StreamKeys      string         // more keys of the stream, a YAML flow such as "replay_window: 1s, table: x"
 	Keys            string         // more lines at the top level
+	Token           string         // auth.token; "": none
 }
 
-// Addresses are where one node listens.
+// Addresses are where one node listens, each host:port.
 type Addresses struct {
 	Name, Client, Route, HTTP string
+	Listen                    string // the host to bind instead; "": the addresses' own
 }
 
 // Render writes the file. Strings are quoted as Go quotes them, which for
@@ -38,7 +40,11 @@ func (f File) Render() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cluster: drill\nnodes:\n")
 	for _, n := range f.Nodes {
-		fmt.Fprintf(&b, "  %s: { client: %q, route: %q, http: %q }\n", n.Name, n.Client, n.Route, n.HTTP)
+		fmt.Fprintf(&b, "  %s: { client: %q, route: %q, http: %q", n.Name, n.Client, n.Route, n.HTTP)
+		if n.Listen != "" {
+			fmt.Fprintf(&b, ", listen: %q", n.Listen)
+		}
+		b.WriteString(" }\n")
 	}
 	fmt.Fprintf(&b, "data: %q\n", f.Data)
 	if f.ElectionTimeout != nil {
@@ -49,6 +55,9 @@ func (f File) Render() string {
 		fmt.Fprintf(&b, ", %s", f.StreamKeys)
 	}
 	fmt.Fprintf(&b, " }\npostgres: { url: %q }\n", literal(f.DatabaseURL))
+	if f.Token != "" {
+		fmt.Fprintf(&b, "auth: { token: %q }\n", literal(f.Token))
+	}
 	if f.Keys != "" {
 		fmt.Fprintf(&b, "%s\n", strings.TrimRight(f.Keys, "\n"))
 	}

@@ -14,18 +14,19 @@ func TestRender(t *testing.T) {
 	t.Parallel()
 	stock := time.Duration(0)
 	got := File{
-		Nodes: []Addresses{{"n1", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}},
+		Nodes: []Addresses{{"n1", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "0.0.0.0"}},
 		Data:  "/tmp/with \"quotes\"/data", DatabaseURL: "postgres://u:p$x${HOME}@127.0.0.1:5/db",
-		ElectionTimeout: &stock, StreamKeys: "replay_window: 1s", Keys: "sync: always\n",
+		ElectionTimeout: &stock, StreamKeys: "replay_window: 1s", Keys: "sync: always\n", Token: "a$b",
 	}.Render()
 	want := `cluster: drill
 nodes:
-  n1: { client: "127.0.0.1:1", route: "127.0.0.1:2", http: "127.0.0.1:3" }
+  n1: { client: "127.0.0.1:1", route: "127.0.0.1:2", http: "127.0.0.1:3", listen: "0.0.0.0" }
 data: "/tmp/with \"quotes\"/data"
 election_timeout: 0
 streams:
   MESSAGES: { subjects: [messages, "messages.>"], max_bytes: 1GiB, replay_window: 1s }
 postgres: { url: "postgres://u:p$$x$${HOME}@127.0.0.1:5/db" }
+auth: { token: "a$$b" }
 sync: always
 `
 	if got != want {
@@ -86,9 +87,9 @@ func TestRenderedFileLoads(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "cluster.yaml")
 		f := File{
 			Nodes: []Addresses{
-				{"n1", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
-				{"n2", "127.0.0.1:4", "127.0.0.1:5", "127.0.0.1:6"},
-				{"n3", "127.0.0.1:7", "127.0.0.1:8", "127.0.0.1:9"},
+				{"n1", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", ""},
+				{"n2", "127.0.0.1:4", "127.0.0.1:5", "127.0.0.1:6", ""},
+				{"n3", "127.0.0.1:7", "127.0.0.1:8", "127.0.0.1:9", ""},
 			},
 			Data: "/tmp/d", DatabaseURL: strings.Replace(base, "%s", password, 1), ElectionTimeout: &half, StreamKeys: "replay_window: 2s",
 		}

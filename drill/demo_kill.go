@@ -19,9 +19,9 @@ const (
 // publishAndKill publishes everything through both doors and, in the middle,
 // kills the victim and starts it again.
 func (d *demo) publishAndKill(ctx context.Context, victim string) error {
-	http := NewHTTPDoor(d.cluster.HTTPHosts(), httpPublishers)
+	http := d.cluster.HTTPDoor(httpPublishers)
 	defer http.Close()
-	client, err := NewNATSDoor(d.cluster.ClientURLs())
+	client, err := d.cluster.NATSDoor()
 	if err != nil {
 		return err
 	}

@@ -96,9 +96,9 @@ func (r *rig) dial() *nats.Conn {
 // both are over.
 func (r *rig) load(ledger *Ledger, messages int, rate float64, story func(context.Context) error) {
 	r.t.Helper()
-	http := NewHTTPDoor(r.HTTPHosts(), 32)
+	http := r.HTTPDoor(32)
 	defer http.Close()
-	client, err := NewNATSDoor(r.ClientURLs())
+	client, err := r.NATSDoor()
 	r.must(err)
 	defer client.Close()
 	run := runName()

@@ -21,6 +21,7 @@ const httpAttempt = 12 * time.Second
 type HTTPDoor struct {
 	hosts  []string
 	client *http.Client
+	token  string // "": none is sent
 	turn   atomic.Uint64
 }
 
@@ -53,6 +54,9 @@ func (d *HTTPDoor) Try(ctx context.Context, _ int, m Message) (Receipt, error) {
 		return Receipt{}, fmt.Errorf("publish %s: %w", m.ID, err)
 	}
 	req.Header.Set("Idempotency-Key", m.ID)
+	if d.token != "" {
+		req.Header.Set("Authorization", "Bearer "+d.token)
+	}
 	resp, err := d.client.Do(req)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("publish %s: %w", m.ID, err)

@@ -31,8 +31,8 @@ type NATSDoor struct {
 
 // NewNATSDoor connects to the first of the nodes that answers. It follows the
 // cluster when that node goes away.
-func NewNATSDoor(urls []string) (*NATSDoor, error) {
-	nc, err := Dial(urls, "publisher")
+func NewNATSDoor(urls []string, more ...nats.Option) (*NATSDoor, error) {
+	nc, err := Dial(urls, "publisher", more...)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +75,8 @@ func refusedByNATS(err error) error {
 
 // Dial connects to a cluster's client ports and never stops reconnecting.
 // Nothing is buffered while there is no connection: a hidden buffer would
-// publish later what has long been reported as failed.
-func Dial(urls []string, name string) (*nats.Conn, error) {
+// publish later what has long been reported as failed. More options win.
+func Dial(urls []string, name string, more ...nats.Option) (*nats.Conn, error) {
 	opts := nats.GetDefaultOptions()
 	opts.Servers = urls
 	opts.Name = name
@@ -89,6 +89,11 @@ func Dial(urls []string, name string) (*nats.Conn, error) {
 	opts.MaxPingsOut = 2
 	// The default prints to stderr. What matters, the calls return.
 	opts.AsyncErrorCB = func(*nats.Conn, *nats.Subscription, error) {}
+	for _, option := range more {
+		if err := option(&opts); err != nil {
+			return nil, fmt.Errorf("connect to %v: %w", urls, err)
+		}
+	}
 	nc, err := opts.Connect()
 	if err != nil {
 		return nil, fmt.Errorf("connect to %v: %w", urls, err)

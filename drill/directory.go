@@ -1,0 +1,60 @@
+package drill
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// directoryPrefix names the directories of clusters, all of them temporary.
+const directoryPrefix = "landfall-nodes-"
+
+// sweepAge spares a directory that is just being made, and one whose nodes are
+// still ending.
+const sweepAge = time.Minute
+
+// ownDirectory makes a directory for a cluster, and holds a lock in it, which
+// ends with this process: so that a later one can tell that it has no owner.
+func ownDirectory() (string, *os.File, error) {
+	sweepDirectories()
+	dir, err := os.MkdirTemp("", directoryPrefix)
+	if err != nil {
+		return "", nil, err
+	}
+	lock, err := lockFile(filepath.Join(dir, "lock"))
+	if err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, lock, nil
+}
+
+// lockFile takes an exclusive lock, or says at once that it is taken.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// sweepDirectories removes what was left by owners that were killed before
+// they could.
+func sweepDirectories() {
+	found, _ := filepath.Glob(filepath.Join(os.TempDir(), directoryPrefix+"*")) // a fixed pattern
+	for _, dir := range found {
+		info, err := os.Stat(filepath.Join(dir, "lock"))
+		if err != nil || time.Since(info.ModTime()) < sweepAge {
+			continue
+		}
+		if lock, err := lockFile(filepath.Join(dir, "lock")); err == nil {
+			_ = os.RemoveAll(dir) // another sweeper may be at it too
+			lock.Close()
+		}
+	}
+}

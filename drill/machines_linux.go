@@ -1,0 +1,267 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// network is one switch in a namespace of its own, with a cable to each
+// machine's namespace and one to ours. The switch stands apart so that no
+// firewall of this machine sits between the machines.
+type network struct {
+	index int // of its subnet; also names our end of the cable
+	names []string
+}
+
+// The subnets are cut from the range that RFC 2544 sets aside for tests of
+// networks: 8192 of 14 addresses each.
+const (
+	subnets    = 1 << 13
+	subnetBits = 28
+	firstOf    = 2 // of the machines; our own end is 1
+)
+
+// ipDeadline bounds one call of ip, which takes milliseconds.
+const ipDeadline = 30 * time.Second
+
+// The capabilities that it takes, as bits of CapEff: see capabilities(7).
+const (
+	capNetAdmin = 12
+	capSysAdmin = 21
+)
+
+// whyNoNetwork says what is missing for namespaces, or nothing.
+func whyNoNetwork() string {
+	if _, err := exec.LookPath("ip"); err != nil {
+		return "there is no program ip (package iproute2)"
+	}
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return err.Error()
+	}
+	_, rest, _ := strings.Cut(string(status), "CapEff:")
+	line, _, _ := strings.Cut(rest, "\n")
+	caps, err := strconv.ParseUint(strings.TrimSpace(line), 16, 64)
+	if err != nil || caps&(1<<capNetAdmin) == 0 || caps&(1<<capSysAdmin) == 0 {
+		return "the rights to make network namespaces are missing"
+	}
+	return ""
+}
+
+// newNetwork sets everything up, or leaves nothing.
+func newNetwork(names []string) (*network, []Machine, error) {
+	sweepNetworks()
+	n, err := claimNetwork()
+	if err != nil {
+		return nil, nil, err
+	}
+	n.names = names
+	list, err := n.setUp()
+	if err != nil {
+		return nil, nil, errors.Join(err, n.remove())
+	}
+	return n, list, nil
+}
+
+// claimNetwork finds a subnet that nobody uses. Two processes cannot get the
+// same one: our end of the cable bears its number, and the kernel refuses a
+// second interface of one name.
+func claimNetwork() (*network, error) {
+	var last error
+	for range 20 {
+		n := &network{index: rand.IntN(subnets)}
+		if n.taken() {
+			continue
+		}
+		if last = ip("netns", "add", n.namespace("switch")); last != nil {
+			return nil, last
+		}
+		last = ip("link", "add", "name", n.uplink(), "type", "veth", "peer", "name", "uplink", "netns", n.namespace("switch"))
+		if last == nil {
+			return n, nil
+		}
+		if err := ip("netns", "del", n.namespace("switch")); err != nil {
+			return nil, errors.Join(last, err)
+		}
+	}
+	return nil, fmt.Errorf("find a free subnet: %w", last)
+}
+
+// taken tells whether this machine has an address in the subnet.
+func (n *network) taken() bool {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return true
+	}
+	subnet := netip.MustParsePrefix(n.subnet())
+	for _, a := range addresses {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Overlaps(subnet) {
+			return true
+		}
+	}
+	return false
+}
+
+func (n *network) address(host int) string {
+	at := n.index<<(32-subnetBits) + host
+	return netip.AddrFrom4([4]byte{198, 18 + byte(at>>16), byte(at >> 8), byte(at)}).String()
+}
+
+func (n *network) subnet() string  { return n.address(0) + "/" + strconv.Itoa(subnetBits) }
+func (n *network) gateway() string { return n.address(1) }
+func (n *network) uplink() string  { return "lf" + strconv.Itoa(n.index) }
+
+// namespacePrefix begins the names of all namespaces of ours. The process that
+// owns one follows, so that those of the dead can be told.
+const namespacePrefix = "landfall-"
+
+func (n *network) namespace(name string) string {
+	return namespacePrefix + strconv.Itoa(os.Getpid()) + "-" + strconv.Itoa(n.index) + "-" + name
+}
+
+func (n *network) setUp() ([]Machine, error) {
+	hub := n.namespace("switch")
+	err := all(
+		[]string{"-n", hub, "link", "add", "name", "switch", "type", "bridge", "forward_delay", "0"},
+		[]string{"-n", hub, "link", "set", "switch", "up"},
+		[]string{"-n", hub, "link", "set", "uplink", "master", "switch", "up"},
+		[]string{"addr", "add", n.address(1) + "/" + strconv.Itoa(subnetBits), "dev", n.uplink()},
+		[]string{"link", "set", n.uplink(), "up"},
+	)
+	if err != nil {
+		return nil, err
+	}
+	var list []Machine
+	hosts := "127.0.0.1 localhost\n"
+	for i, name := range n.names {
+		hosts += n.address(firstOf+i) + " " + name + "\n"
+	}
+	for i, name := range n.names {
+		space, address := n.namespace(name), n.address(firstOf+i)
+		err := all(
+			[]string{"netns", "add", space},
+			[]string{"-n", hub, "link", "add", "name", name, "type", "veth", "peer", "name", "eth0", "netns", space},
+			[]string{"-n", hub, "link", "set", "dev", name, "master", "switch", "up"},
+			[]string{"-n", space, "link", "set", "lo", "up"},
+			[]string{"-n", space, "addr", "add", address + "/" + strconv.Itoa(subnetBits), "dev", "eth0"},
+			[]string{"-n", space, "link", "set", "eth0", "up"},
+		)
+		if err != nil {
+			return nil, err
+		}
+		if err := writeHosts(space, hosts); err != nil {
+			return nil, err
+		}
+		list = append(list, Machine{
+			Name: name, Address: address, Host: name,
+			Listen: []string{"0.0.0.0", address, ""}[i%3], // there are three ways to bind
+			enter:  []string{"ip", "netns", "exec", space},
+		})
+	}
+	return list, nil
+}
+
+// namespaceFiles is where `ip netns exec` takes a namespace's own /etc/hosts from.
+const namespaceFiles = "/etc/netns"
+
+func writeHosts(space, hosts string) error {
+	dir := filepath.Join(namespaceFiles, space)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("name the machines: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "hosts"), []byte(hosts), 0o644); err != nil {
+		return fmt.Errorf("name the machines: %w", err)
+	}
+	return nil
+}
+
+func (n *network) cable(name, state string) error {
+	return ip("-n", n.namespace("switch"), "link", "set", "dev", name, state)
+}
+
+// blackhole adds or deletes routes that lead nowhere.
+func (n *network) blackhole(what string, pairs [][2]string) error {
+	for _, p := range pairs {
+		if err := ip("-n", n.namespace(p[0]), "route", what, "blackhole", p[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove takes everything away, also what was set up in part.
+func (n *network) remove() error {
+	var errs []error
+	for _, name := range append([]string{"switch"}, n.names...) {
+		errs = append(errs, removeNamespace(n.namespace(name)))
+	}
+	// The switch's end went with its namespace, and ours with it, but not at
+	// once; that it is gone already is no error.
+	if _, err := net.InterfaceByName(n.uplink()); err == nil {
+		if err := ip("link", "del", n.uplink()); err != nil && !strings.Contains(err.Error(), "Cannot find device") {
+			errs = append(errs, err)
+		}
+	}
+	_ = os.Remove(namespaceFiles) // if it is empty
+	return errors.Join(errs...)
+}
+
+func removeNamespace(space string) error {
+	if err := os.RemoveAll(filepath.Join(namespaceFiles, space)); err != nil {
+		return fmt.Errorf("remove namespace %s: %w", space, err)
+	}
+	if _, err := os.Stat(filepath.Join("/run/netns", space)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return ip("netns", "del", space)
+}
+
+// sweepNetworks removes what processes left that were killed before they
+// could. Another one may be sweeping too: what is gone is gone.
+func sweepNetworks() {
+	entries, err := os.ReadDir("/run/netns")
+	if err != nil {
+		return // there are none
+	}
+	for _, e := range entries {
+		owner, _, _ := strings.Cut(strings.TrimPrefix(e.Name(), namespacePrefix), "-")
+		pid, err := strconv.Atoi(owner)
+		if err != nil || !strings.HasPrefix(e.Name(), namespacePrefix) || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			continue
+		}
+		_ = removeNamespace(e.Name()) // the next one tries again
+	}
+}
+
+// all runs one ip after the other, until one fails.
+func all(calls ...[]string) error {
+	for _, args := range calls {
+		if err := ip(args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ip(args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), ipDeadline)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// loopbackAddress is one of 127.0.0.0/8, all of which is here.
+func loopbackAddress(a, b, c int) string { return fmt.Sprintf("127.%d.%d.%d", a, b, c) }
