@@ -1,9 +1,8 @@
 #!/bin/sh
-# The user of the nodes; systemd has none to make in a chroot, and needs none.
+# An upgrade leaves running nodes as they are: restart them one after another,
+# each when the one before is ready again.
 set -e
 systemd-sysusers landfall.conf
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
 fi
-# An upgrade leaves running nodes as they are: restart them one after another,
-# each when the one before is ready again.
