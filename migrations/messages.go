@@ -136,22 +136,27 @@ func (t table) inspect(ctx context.Context, conn *sql.Conn) (tableState, error) 
 // refuseOrphan refuses a messages table with rows whose streams' table is gone.
 // New streams would get the old numbers, and their messages would collide with
 // rows of others.
-func (t table) refuseOrphan(ctx context.Context, conn *sql.Conn) error {
-	var known bool
-	err := conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_tables
-		WHERE schemaname = 'landfall' AND tablename = 'streams')`).Scan(&known)
-	if err != nil || known {
+func (t table) refuseOrphan(ctx context.Context, q querier) error {
+	orphan, err := t.orphaned(ctx, q)
+	if err != nil || !orphan {
 		return err
-	}
-	var rows bool
-	if err := conn.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM `+t.Qualified()+`)`).Scan(&rows); err != nil {
-		return fmt.Errorf("look into messages table %s: %w", t, err)
-	}
-	if !rows {
-		return nil
 	}
 	return &SetupError{
 		Problem: fmt.Sprintf("%s holds messages, but landfall.streams, which knows what they belong to, is gone", t),
 		Hint:    "restore the schema landfall from the same backup, or rename the table and start over",
 	}
+}
+
+// orphaned tells whether the table, which is there, is one of those.
+func (t table) orphaned(ctx context.Context, q querier) (bool, error) {
+	var known, rows bool
+	err := q.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_tables
+		WHERE schemaname = 'landfall' AND tablename = 'streams')`).Scan(&known)
+	if err != nil || known {
+		return false, err
+	}
+	if err := q.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM `+t.Qualified()+`)`).Scan(&rows); err != nil {
+		return false, fmt.Errorf("look into messages table %s: %w", t, err)
+	}
+	return rows, nil
 }

@@ -80,6 +80,14 @@ func Up(ctx context.Context, url string, o Options) error {
 
 // open returns a handle on the database without connecting yet.
 func open(url string) (*sql.DB, error) {
+	config, err := configure(url)
+	if err != nil {
+		return nil, err
+	}
+	return stdlib.OpenDB(*config), nil
+}
+
+func configure(url string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, &SetupError{Problem: err.Error(), Hint: "correct postgres.url in cluster.yaml", Err: err}
@@ -96,7 +104,7 @@ func open(url string) (*sql.DB, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "landfall migrations"
 	}
-	return stdlib.OpenDB(*config), nil
+	return config, nil
 }
 
 // upgrade is one call of Up.

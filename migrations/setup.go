@@ -62,24 +62,11 @@ func diagnose(ctx context.Context, db *sql.DB, t table, err error) error {
 
 // rightsHint says which grants the role lacks.
 func rightsHint(ctx context.Context, db *sql.DB, t table) string {
-	const elsewhere = "or let a role that may do it run the migrations (postgres.migrate_url)"
-	var grants string
-	err := db.QueryRowContext(ctx, `
-		SELECT coalesce(string_agg(grant_it, '; '), '')
-		FROM (
-			SELECT format('GRANT CREATE ON DATABASE %I TO %I', current_database(), current_user) AS grant_it
-			WHERE to_regnamespace('landfall') IS NULL
-				AND NOT has_database_privilege(current_database(), 'CREATE')
-			UNION ALL
-			SELECT format('GRANT USAGE, CREATE ON SCHEMA %I TO %I', nspname, current_user)
-			FROM pg_namespace
-			WHERE nspname IN ('landfall', $1)
-				AND NOT (has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE'))
-		) lacking`, t.schema).Scan(&grants)
+	grants, err := lackingGrants(ctx, db, "landfall", t.schema)
 	switch {
-	case err != nil || grants == "":
+	case err != nil || len(grants) == 0:
 		return "Landfall's tables belong to another role: let that one run the migrations (postgres.migrate_url), or set postgres.migrate: off"
 	default:
-		return strings.Join([]string{"run as an administrator: " + grants, elsewhere}, "; ")
+		return "run as an administrator: " + strings.Join(grants, "; ") + "; or let a role that may do it run the migrations (postgres.migrate_url)"
 	}
 }
