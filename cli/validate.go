@@ -19,21 +19,35 @@ func addValidate(app *fisk.Application, env *env) {
 says what the file means, and how long Postgres may be away before a stream is
 full. Nothing is connected to.
 
+With --connect it then looks at the Postgres of the file, changes nothing there,
+and says what is missing and what to do about it: version and settings, the
+tables and who makes them, every right that the role needs, poolers, clocks. It
+exits 1 if the cluster could not work so; notes alone are exit code 0.
+
 Examples:
 
 	app validate
+	app validate --connect
 	app validate --config staging.yaml --json`)
 	config := configFlag(cmd)
+	connect := cmd.Flag("connect", "Look at Postgres too").UnNegatableBool()
 	asJSON := cmd.Flag("json", "Print JSON").UnNegatableBool()
-	env.do(cmd, func(context.Context) error {
+	env.do(cmd, func(ctx context.Context) error {
 		cfg, err := loadCluster(*config)
 		if *asJSON {
-			return env.validateJSON(*config, cfg, err)
+			return env.validateJSON(ctx, *config, cfg, err, *connect)
 		}
 		if err != nil {
 			return err
 		}
-		return printSummary(env.stdout, cfg)
+		if err := printSummary(env.stdout, cfg); err != nil || !*connect {
+			return err
+		}
+		checks, err := connectChecks(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		return printChecks(env.stdout, checks)
 	})
 }
 
@@ -47,6 +61,7 @@ type validation struct {
 	Nodes    []string       `json:"nodes,omitempty"`
 	Postgres string         `json:"postgres,omitempty"`
 	Streams  []streamBudget `json:"streams,omitempty"`
+	Checks   []check        `json:"checks,omitempty"` // with --connect
 }
 
 type problem struct {
@@ -57,8 +72,8 @@ type problem struct {
 	Message string `json:"message"`
 }
 
-// validateJSON prints the same as JSON; a problem is exit code 2 here too.
-func (e *env) validateJSON(path string, cfg *cluster.Config, err error) error {
+// validateJSON prints the same as JSON, with the same exit codes.
+func (e *env) validateJSON(ctx context.Context, path string, cfg *cluster.Config, err error, connect bool) error {
 	v := validation{File: path, Fine: err == nil}
 	var found *cluster.Problems
 	switch {
@@ -74,12 +89,22 @@ func (e *env) validateJSON(path string, cfg *cluster.Config, err error) error {
 			v.Nodes = append(v.Nodes, n.Name)
 		}
 		v.Streams = budgets(cfg)
+		if connect {
+			var interrupted error
+			if v.Checks, interrupted = connectChecks(ctx, cfg); interrupted != nil {
+				return interrupted
+			}
+			v.Fine = !failed(v.Checks)
+		}
 	}
 	if printErr := e.printJSON(v); printErr != nil {
 		return printErr
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return misuse(errReported, "")
+	case !v.Fine:
+		return errReported
 	}
 	return nil
 }
