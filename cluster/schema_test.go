@@ -156,7 +156,7 @@ func TestSchemaHasTheDecodersKeys(t *testing.T) {
 		if diff := cmp.Diff(slices.Sorted(slices.Values(keys)), slices.Sorted(maps.Keys(properties))); diff != "" {
 			t.Errorf("%s: %s", place, diff)
 		}
-		if section["additionalProperties"] != false {
+		if open, known := section["additionalProperties"].(bool); open || !known {
 			t.Errorf("%s takes unknown keys", place)
 		}
 		for name, p := range properties {
