@@ -3,7 +3,9 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"landfall/message"
 )
@@ -52,4 +54,58 @@ func BenchmarkWrite(b *testing.B) {
 		cur = out.Cursor
 	}
 	b.ReportMetric(float64(cur.Seq)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// BenchmarkRepeats holds streams whose batches repeat earlier messages, a part
+// of each or all of it, against one with nothing but fresh ones. They write in
+// turns, so that whatever else the machine does is every stream's lot; the
+// figures are the medians, with the fastest and the slowest batch.
+func BenchmarkRepeats(b *testing.B) {
+	const stored = 20 // batches that there are to be repeated
+	type stream struct {
+		*Stream
+		share int // per cent
+		cur   message.Cursor
+		took  []time.Duration
+	}
+	d := newDatabase(b)
+	node := d.node("n1")
+	var streams []*stream
+	for _, share := range []int{0, 1, 50, 100} {
+		s := &stream{Stream: node.Stream(fmt.Sprintf("S%d", share)), share: share}
+		s.cur = d.enter(s.Stream)
+		for range stored {
+			s.cur = d.write(s.Stream, s.cur, full(s.cur)).Cursor
+		}
+		streams = append(streams, s)
+	}
+	for b.Loop() {
+		for _, s := range streams {
+			batch := batchOf(s.Stream, repeating(full(s.cur), s.share, stored))
+			began := time.Now()
+			out, err := s.Write(b.Context(), s.cur, batch)
+			s.took = append(s.took, time.Since(began))
+			if err != nil {
+				b.Fatal(err)
+			}
+			s.cur = out.Cursor
+		}
+	}
+	for _, s := range streams {
+		slices.Sort(s.took)
+		b.Logf("%3d %% repeats: %v a batch (%v to %v)", s.share, s.took[len(s.took)/2], s.took[0], s.took[len(s.took)-1])
+		b.ReportMetric(5000/s.took[len(s.took)/2].Seconds(), fmt.Sprintf("messages/s-at-%d%%", s.share))
+	}
+}
+
+// repeating has a share of the messages, in per cent, repeat one of the first
+// batches each.
+func repeating(ms []message.Message, share, batches int) []message.Message {
+	for i := range ms {
+		if i*share/100 != (i+1)*share/100 {
+			of := ms[i].Seq%uint64(batches*len(ms)) + 1
+			ms[i].Header[message.IDHeader] = []string{fmt.Sprintf("run-7f3a-%012d", of)}
+		}
+	}
+	return ms
 }

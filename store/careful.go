@@ -27,19 +27,23 @@ type careful struct {
 	out     message.Outcome
 }
 
-// writeCarefully is Write after COPY refused the batch for its data.
-func (s *Stream) writeCarefully(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
+// writeCarefully is Write after COPY refused the batch for its data, or where
+// it would: merging says that message ids collide.
+func (s *Stream) writeCarefully(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, b *message.Batch, merging bool) (message.Outcome, error) {
 	if err := s.lookUpKeys(ctx, conn); err != nil {
 		return message.Outcome{}, explain("look up the keys of "+s.table.Sanitize(), err)
 	}
 	if err := s.begin(ctx, conn, cur); err != nil {
 		return message.Outcome{}, err
 	}
-	c := &careful{Stream: s, conn: conn, cur: cur, streak: s.streak}
+	c := &careful{Stream: s, conn: conn, cur: cur, streak: s.streak, merging: merging}
 	c.out.Careful = true
 	// Deferred constraints would let bad rows pass the savepoints and fail
 	// the COMMIT.
 	_, err := conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
+	if err == nil && merging {
+		err = c.makeStage(ctx)
+	}
 	if err == nil {
 		err = c.place(ctx, b.Messages)
 	}
@@ -80,6 +84,7 @@ func (c *careful) attempt(ctx context.Context, ms []message.Message) (refusal *p
 	if c.merging {
 		put = c.merge
 	}
+	out, streak := c.out, c.streak
 	if _, err := c.conn.Exec(ctx, "SAVEPOINT batch"); err != nil {
 		return nil, err
 	}
@@ -94,12 +99,9 @@ func (c *careful) attempt(ctx context.Context, ms []message.Message) (refusal *p
 	if _, err := c.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT batch; RELEASE SAVEPOINT batch"); err != nil {
 		return nil, err
 	}
+	c.out, c.streak = out, streak
 	if refusal.Code == uniqueViolation && refusal.ConstraintName == c.pkey {
-		return nil, &message.SetupError{
-			Reason: fmt.Sprintf("rows behind the cursor (sequence %d) are already there", c.cur.Seq),
-			Advice: "was last_seq in landfall.streams set back by hand? `app verify` shows where the rows end",
-			Err:    refusal,
-		}
+		return nil, c.alreadyThere(refusal)
 	}
 	if refusal.Code == uniqueViolation && !c.merging {
 		// The message ids, most likely. If it is another unique index of the
@@ -111,6 +113,16 @@ func (c *careful) attempt(ctx context.Context, ms []message.Message) (refusal *p
 		return c.attempt(ctx, ms)
 	}
 	return refusal, nil
+}
+
+// alreadyThere is the error when a message that is about to be stored has a
+// row.
+func (c *careful) alreadyThere(err error) error {
+	return &message.SetupError{
+		Reason: fmt.Sprintf("rows behind the cursor (sequence %d) are already there", c.cur.Seq),
+		Advice: "was last_seq in landfall.streams set back by hand? `app verify` shows where the rows end",
+		Err:    err,
+	}
 }
 
 // copyAll copies the messages into the messages table.
@@ -170,4 +182,10 @@ func (s *Stream) lookUpKeys(ctx context.Context, conn *pgxpool.Conn) error {
 	return conn.QueryRow(ctx, `SELECT coalesce(max(conname) FILTER (WHERE contype = 'p'), ''),
 			coalesce(max(conname) FILTER (WHERE contype = 'u' AND conkey @> ARRAY[(SELECT attnum FROM pg_attribute WHERE attrelid = conrelid AND attname = 'msg_id')]), '')
 		FROM pg_constraint WHERE conrelid = $1::text::regclass`, s.table.Sanitize()).Scan(&s.pkey, &s.idKey)
+}
+
+// isUniqueViolation tells that a key was there already.
+func isUniqueViolation(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == uniqueViolation
 }

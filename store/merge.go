@@ -13,81 +13,129 @@ import (
 // messages table without its constraints.
 const stage = "landfall_stage"
 
-// merge stores the messages whose id is not there yet, in one statement. The
-// others repeat an id: with the same subject and body they are duplicates,
-// with another they are dead letters that say so.
+// merge stores the messages whose id is not there yet, and notes those that
+// repeat an earlier one with the same subject and body as duplicates, a
+// statement for all of them. The others reuse an id: dead letters that say so.
 func (c *careful) merge(ctx context.Context, ms []message.Message) error {
-	table := c.table.Sanitize()
 	if _, err := c.copyInto(ctx, pgx.Identifier{"pg_temp", stage}, ms); err != nil {
 		return err
 	}
-	rows, err := c.conn.Query(ctx, `INSERT INTO `+table+` (`+columnList+`)
-		SELECT `+columnList+` FROM pg_temp.`+stage+` ORDER BY seq
-		ON CONFLICT (stream_id, msg_id) DO NOTHING RETURNING seq`)
-	if err != nil {
+	rest := make([]*message.Message, len(ms))
+	for i := range ms {
+		rest[i] = &ms[i]
+	}
+	var err error
+	if c.repeating { // all of them, most likely: spare those the INSERT
+		if rest, err = c.noteRepeats(ctx, rest); err != nil {
+			return err
+		}
+	}
+	if rest, err = c.insertNew(ctx, rest); err != nil {
 		return err
 	}
-	stored, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
+	if rest, err = c.noteRepeats(ctx, rest); err != nil {
 		return err
 	}
-	if _, err := c.conn.Exec(ctx, `DELETE FROM pg_temp.`+stage); err != nil {
-		return err
-	}
-	if err := c.settleRepeats(ctx, without(ms, stored)); err != nil {
-		return err
-	}
-	c.out.Rows += len(stored)
-	if len(stored) > 0 {
-		c.streak.good()
-	}
-	return nil
+	return c.setAsideReused(ctx, rest)
 }
 
-// makeStage makes the stage, for the rest of the transaction. A savepoint that
-// is rolled back leaves it empty.
+// makeStage makes the stage, for the rest of the transaction: its columns are
+// always those that the messages table has now, and behind a transaction
+// pooler nothing else of ours outlives a transaction either. What has been
+// merged stays in it: every statement says which messages it is about.
 func (c *careful) makeStage(ctx context.Context) error {
 	_, err := c.conn.Exec(ctx, `CREATE TEMPORARY TABLE `+stage+` ON COMMIT DROP AS SELECT `+columnList+` FROM `+c.table.Sanitize()+` WITH NO DATA`)
 	return err
 }
 
-// without returns the messages whose sequences are not among seqs.
-func without(ms []message.Message, seqs []int64) []*message.Message {
-	in := make(map[uint64]bool, len(seqs))
-	for _, s := range seqs {
-		in[uint64(s)] = true
+// insertNew makes rows of those staged messages whose id has none, and returns
+// the others.
+func (c *careful) insertNew(ctx context.Context, ms []*message.Message) ([]*message.Message, error) {
+	rest, err := c.settle(ctx, ms, `INSERT INTO `+c.table.Sanitize()+` (`+columnList+`)
+		SELECT `+columnList+` FROM pg_temp.`+stage+` JOIN unnest($1::bigint[]) AS one (seq) USING (seq) ORDER BY seq
+		ON CONFLICT (stream_id, msg_id) DO NOTHING RETURNING seq`)
+	if err != nil {
+		return nil, err
 	}
-	var rest []*message.Message
-	for i := range ms {
-		if !in[ms[i].Seq] {
-			rest = append(rest, &ms[i])
-		}
+	if stored := len(ms) - len(rest); stored > 0 {
+		c.out.Rows += stored
+		c.streak.good()
 	}
-	return rest
+	return rest, nil
 }
 
-// settleRepeats records what became of messages whose id has a row already.
-// A reused id with another body is certainly the data, so it never counts
-// towards a pause.
-func (c *careful) settleRepeats(ctx context.Context, repeats []*message.Message) error {
-	if len(repeats) == 0 {
+// noteRepeats notes those staged messages that repeat an earlier row as its
+// duplicates, and returns the others. What is compared are bytes, whatever the
+// columns' collations hold for equal. The LIMITs change no result; they have
+// Postgres pick the messages first and then look each up by its id. It knows
+// nothing of the stage, and would go through all the sequences again for every
+// match, read the whole table, or compile the statement for rows by the million.
+func (c *careful) noteRepeats(ctx context.Context, ms []*message.Message) ([]*message.Message, error) {
+	rest, err := c.settle(ctx, ms, `INSERT INTO landfall.duplicates (stream_id, seq, of_seq)
+		SELECT s.stream_id, s.seq, r.seq
+		FROM (SELECT * FROM pg_temp.`+stage+` JOIN unnest($1::bigint[]) AS one (seq) USING (seq) LIMIT cardinality($1::bigint[])) AS s
+		CROSS JOIN LATERAL (SELECT * FROM `+c.table.Sanitize()+` AS m WHERE m.stream_id = s.stream_id AND m.msg_id = s.msg_id LIMIT 1) AS r
+		WHERE r.seq < s.seq
+			AND convert_to(r.msg_id, 'UTF8') = convert_to(s.msg_id, 'UTF8')
+			AND convert_to(r.subject, 'UTF8') = convert_to(s.subject, 'UTF8')
+			AND coalesce(convert_to(r.content, 'UTF8'), r.content_bytes) = coalesce(convert_to(s.content, 'UTF8'), s.content_bytes)
+		RETURNING seq`)
+	if err != nil {
+		return nil, c.bookkeeping("note duplicates", err)
+	}
+	c.out.Duplicates += len(ms) - len(rest)
+	return rest, nil
+}
+
+// settle runs a statement that is given the messages' sequences and returns
+// those it settled; settle returns the messages that are left.
+func (c *careful) settle(ctx context.Context, ms []*message.Message, sql string) ([]*message.Message, error) {
+	if len(ms) == 0 {
+		return nil, nil
+	}
+	seqs := make([]int64, len(ms))
+	for i, m := range ms {
+		seqs[i] = int64(m.Seq)
+	}
+	rows, err := c.conn.Query(ctx, sql, seqs)
+	if err != nil {
+		return nil, err
+	}
+	settled := make(map[uint64]bool, len(ms))
+	var seq int64
+	if _, err := pgx.ForEachRow(rows, []any{&seq}, func() error { settled[uint64(seq)] = true; return nil }); err != nil {
+		return nil, err
+	}
+	var rest []*message.Message
+	for _, m := range ms {
+		if !settled[m.Seq] {
+			rest = append(rest, m)
+		}
+	}
+	return rest, nil
+}
+
+// setAsideReused makes dead letters of messages whose id has a row with
+// another subject or body. A reused id is certainly the data, so it never
+// counts towards a pause.
+func (c *careful) setAsideReused(ctx context.Context, reused []*message.Message) error {
+	if len(reused) == 0 {
 		return nil
 	}
-	first, err := c.rowsByID(ctx, repeats)
+	first, err := c.rowsByID(ctx, reused)
 	if err != nil {
 		return err
 	}
-	for _, m := range repeats {
+	for _, m := range reused {
 		row, ok := first[m.ID()]
 		switch {
-		case !ok:
+		case ok && row == m.Seq:
+			return c.alreadyThere(nil)
+		case !ok || row > m.Seq:
 			return c.discarded()
-		case row.same(m):
-			err = c.recordDuplicate(ctx, m.Seq, row.seq)
-		default:
-			err = c.setAside(ctx, m, uniqueViolation,
-				fmt.Sprintf("message id %q already names another message: sequence %d of the stream", readable(m.ID()), row.seq))
 		}
+		err := c.setAside(ctx, m, uniqueViolation,
+			fmt.Sprintf("message id %q already names another message: sequence %d of the stream", readable(m.ID()), row))
 		if err != nil {
 			return err
 		}
@@ -95,35 +143,19 @@ func (c *careful) settleRepeats(ctx context.Context, repeats []*message.Message)
 	return nil
 }
 
-// storedRow is what a repeat is compared with.
-type storedRow struct {
-	seq     uint64
-	subject string
-	body    []byte
-}
-
-func (r storedRow) same(m *message.Message) bool {
-	return r.subject == m.Subject && string(r.body) == string(m.Data)
-}
-
-// rowsByID reads the rows that hold the messages' ids.
-func (c *careful) rowsByID(ctx context.Context, ms []*message.Message) (map[string]storedRow, error) {
+// rowsByID returns the sequences of the rows that hold the messages' ids.
+func (c *careful) rowsByID(ctx context.Context, ms []*message.Message) (map[string]uint64, error) {
 	ids := make([]string, len(ms))
 	for i, m := range ms {
 		ids[i] = m.ID()
 	}
-	rows, err := c.conn.Query(ctx, `SELECT msg_id, seq, subject, coalesce(convert_to(content, 'UTF8'), content_bytes)
-		FROM `+c.table.Sanitize()+` WHERE stream_id = $1 AND msg_id = ANY($2)`, c.cur.StreamID, ids)
+	rows, err := c.conn.Query(ctx, `SELECT msg_id, seq FROM `+c.table.Sanitize()+` WHERE stream_id = $1 AND msg_id = ANY($2)`, c.cur.StreamID, ids)
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[string]storedRow, len(ms))
-	var id, subject string
+	found := make(map[string]uint64, len(ms))
+	var id string
 	var seq int64
-	var body []byte
-	_, err = pgx.ForEachRow(rows, []any{&id, &seq, &subject, &body}, func() error {
-		found[id] = storedRow{uint64(seq), subject, append([]byte(nil), body...)}
-		return nil
-	})
+	_, err = pgx.ForEachRow(rows, []any{&id, &seq}, func() error { found[id] = uint64(seq); return nil })
 	return found, err
 }

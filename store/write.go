@@ -40,17 +40,25 @@ func (s *Stream) write(ctx context.Context, cur message.Cursor, b *message.Batch
 		return message.Outcome{}, explain("connect to Postgres", err)
 	}
 	defer conn.Release()
-	out, err := s.copyBatch(ctx, conn, cur, b)
-	switch {
-	case err == nil:
-		s.streak.good()
-	case classify(err) == data:
-		out, err = s.writeCarefully(ctx, conn, cur, b)
-		if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			// So many bad rows that finding them all takes longer than a
-			// batch may: the same batch would fail again, a part of it not.
-			err = fmt.Errorf("%w: %w", message.ErrTooSlow, err)
+	merging := s.repeating
+	if !merging {
+		out, err := s.copyBatch(ctx, conn, cur, b)
+		if err == nil {
+			s.streak.good()
 		}
+		if err == nil || classify(err) != data {
+			return out, err
+		}
+		merging = isUniqueViolation(err)
+	}
+	out, err := s.writeCarefully(ctx, conn, cur, b, merging)
+	// A producer that repeats one batch will repeat the next: then COPY would
+	// only fail again.
+	s.repeating = err == nil && out.Duplicates > 0
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		// So many bad rows that finding them all takes longer than a batch
+		// may: the same batch would fail again, a part of it not.
+		err = fmt.Errorf("%w: %w", message.ErrTooSlow, err)
 	}
 	return out, err
 }
