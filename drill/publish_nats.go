@@ -87,6 +87,9 @@ func Dial(urls []string, name string, more ...nats.Option) (*nats.Conn, error) {
 	opts.Timeout = time.Second
 	opts.PingInterval = 2 * time.Second
 	opts.MaxPingsOut = 2
+	// While a write waits for a peer that is out of reach, nats.go looks at
+	// nothing else, pings included; its own limit is a minute.
+	opts.FlusherTimeout = 2 * time.Second
 	// The default prints to stderr. What matters, the calls return.
 	opts.AsyncErrorCB = func(*nats.Conn, *nats.Subscription, error) {}
 	for _, option := range more {
