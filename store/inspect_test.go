@@ -110,6 +110,8 @@ func TestInspectRefused(t *testing.T) {
 		"away":     {url: "postgres://app:hunter22@127.0.0.1:1/app"},
 		"option":   {url: "postgres://app:hunter22@127.0.0.1:1/app?sslmode=perhaps", is: ErrConnectionString},
 		"file":     {url: "host=h password='hun\\'ter22' sslrootcert=/nowhere sslmode=verify-full", is: ErrConnectionString},
+		"spaces":   {url: "host=h password = 'hunter22' sslmode=perhaps", is: ErrConnectionString},
+		"query":    {url: "postgres://app@h/app?password=hunter22&sslmode=perhaps", is: ErrConnectionString},
 		"url":      {url: "postgres://app:hunter22@[::1/app", is: ErrConnectionString},
 	} {
 		_, err := Inspect(t.Context(), c.url)
