@@ -1,7 +1,7 @@
-# syntax=docker/dockerfile:1
 # docker build -t landfall --build-arg VERSION=v1.2.3 .
-# docker run -e LANDFALL_NODE=n1 -v n1:/data -v ./cluster.yaml:/etc/landfall/cluster.yaml:ro landfall
-# In cluster.yaml: data: /data, and listen: 0.0.0.0 for each node.
+# docker run --stop-timeout 60 -e LANDFALL_NODE=n1 -v n1:/data -v ./cluster.yaml:/etc/landfall/cluster.yaml:ro landfall
+# In cluster.yaml: data: /data, and listen: 0.0.0.0 for each node. Stopping takes
+# a node up to about 45 s.
 
 # It is compiled on the builder's own platform, for the one that is asked for.
 FROM --platform=$BUILDPLATFORM golang:1.26-bookworm AS build
@@ -29,7 +29,6 @@ VOLUME /data
 # NATS clients, the other nodes, HTTP; cluster.yaml decides.
 EXPOSE 4222 6222 8080
 STOPSIGNAL SIGTERM
-# A node needs up to about 45 s to stop: give it docker stop --time 60.
-# It asks the node that LANDFALL_NODE names.
+# Can the node that LANDFALL_NODE names acknowledge messages?
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s CMD ["/app", "health"]
 ENTRYPOINT ["/app"]
