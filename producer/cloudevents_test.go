@@ -33,7 +33,7 @@ func anEvent(more ...string) http.Header {
 func TestBinaryEvent(t *testing.T) {
 	t.Parallel()
 	h := anEvent("CE-Time", "2021-03-04T05:06:07.89+01:00", "ce-subject", "Euro%20%E2%82%AC%20%f0%9f%98%80", "ce-dataschema", "urn:parcel:1",
-		"ce-comexampleextension1", `"two \"words\" \\"%20and+more`, "ce-empty", "", "Content-Type", "application/xml")
+		"ce-comexampleextension1", `"two \"words\" \\"%20and+more`, "ce-empty", "", "ce-path", `C:\"d e"+`, "Content-Type", "application/xml")
 	travel := nats.Header{"Content-Type": {"application/xml"}, "X-Message-A": {"b"}, "traceparent": {"00-1-2-01"}}
 	id, header, err := binaryEvent(h, travel)
 	if err != nil {
@@ -43,7 +43,7 @@ func TestBinaryEvent(t *testing.T) {
 		"Nats-Msg-Id":    {"/scales/7//w-1"},
 		"ce-specversion": {"1.0"}, "ce-type": {"org.example.parcel.weighed"}, "ce-source": {"/scales/7"}, "ce-id": {"w-1"},
 		"ce-time": {"2021-03-04T05:06:07.89+01:00"}, "ce-subject": {"Euro € 😀"}, "ce-dataschema": {"urn:parcel:1"},
-		"ce-comexampleextension1": {`two "words" \ and+more`}, "ce-empty": {""},
+		"ce-comexampleextension1": {`two "words" \ and+more`}, "ce-empty": {""}, "ce-path": {`C:\d e+`},
 		"Content-Type": {"application/xml"}, "X-Message-A": {"b"}, "traceparent": {"00-1-2-01"},
 	}
 	if diff := cmp.Diff(want, header); diff != "" || id != "/scales/7//w-1" {

@@ -80,7 +80,7 @@ func TestEventBatch(t *testing.T) {
 		// A reader's own error is passed on, wherever it comes.
 		for at := 0; at <= len(c.sent); at += 97 {
 			before, err := readBatch(d, io.MultiReader(strings.NewReader(c.sent[:at]), iotest.ErrReader(broken)))
-			if len(before) > len(told) || c.err == io.EOF && !errors.Is(err, broken) {
+			if len(before) > len(told) || errors.Is(c.err, io.EOF) && !errors.Is(err, broken) {
 				t.Errorf("%s, broken off at %d: %d items, %v", name, at, len(before), err)
 			}
 		}
@@ -118,7 +118,7 @@ func TestEventBatchStreams(t *testing.T) {
 				t.Fatalf("%d bytes were read for events of %d", counted.read, read)
 			}
 		}
-		if it, err := es.next(); err != io.EOF {
+		if it, err := es.next(); err != io.EOF { //nolint:errorlint // io.EOF itself is the proper end
 			t.Fatalf("at the end: %+v, %v", it, err)
 		}
 	})
@@ -131,7 +131,7 @@ func FuzzEventBatch(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		d := New(Options{Streams: theStreams, MaxPayload: 1024})
-		if _, err := readBatch(d, strings.NewReader(string(sent))); err != io.EOF && refusalOf(err).status == 500 {
+		if _, err := readBatch(d, strings.NewReader(string(sent))); !errors.Is(err, io.EOF) && refusalOf(err).status == 500 {
 			t.Errorf("%q: %v", sent, err)
 		}
 	})
