@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/choria-io/fisk"
+	"github.com/coreos/go-systemd/v22/daemon"
 
 	"landfall/node"
 	"landfall/process"
@@ -36,7 +37,15 @@ Examples:
 			return err
 		}
 		log := env.logger(*level)
-		err = process.Run(ctx, process.Options{Config: cfg, Node: *name, Log: log, Version: readVersions().App})
+		err = process.Run(ctx, process.Options{
+			Config: cfg, Node: *name, Log: log, Version: readVersions().App,
+			Notify: func(state string) {
+				// Without a NOTIFY_SOCKET in the environment nobody is told.
+				if _, err := daemon.SdNotify(false, state); err != nil {
+					log.Debug("the service manager is not told", "state", state, "error", err)
+				}
+			},
+		})
 		if err != nil {
 			log.Error("the node has stopped", "node", *name, "error", err)
 			if errors.Is(err, node.ErrDiskRoom) || errors.Is(err, node.ErrForeignDirectory) {

@@ -33,13 +33,14 @@ type testCluster struct {
 	token  string // that requests carry
 	log    syncBuffer
 	stops  map[string]func() error
+	nodes  map[string]*running // as last started
 	db     *pgxpool.Pool
 }
 
 // newCluster describes a cluster on a database of its own; nothing runs yet.
 func newCluster(t *testing.T, nodes int, databaseURL string) *testCluster {
 	t.Helper()
-	c := &testCluster{t: t, config: nodetest.Config(t, nodes), stops: map[string]func() error{}}
+	c := &testCluster{t: t, config: nodetest.Config(t, nodes), stops: map[string]func() error{}, nodes: map[string]*running{}}
 	c.config.MessagesTable = "public.messages"
 	c.config.Postgres = cluster.Postgres{URL: databaseURL, Migrate: true}
 	db, err := pgxpool.New(t.Context(), databaseURL)
@@ -72,8 +73,13 @@ func (c *testCluster) startWith(config *cluster.Config, name string) {
 	c.t.Helper()
 	log := slog.New(slog.NewTextHandler(io.MultiWriter(c.t.Output(), &c.log), nil))
 	ctx, cancel := context.WithCancel(context.Background())
+	r, err := prepare(Options{Config: config, Node: name, Log: log, Version: "test"})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.nodes[name] = r
 	ended := make(chan error, 1)
-	go func() { ended <- Run(ctx, Options{Config: config, Node: name, Log: log, Version: "test"}) }()
+	go func() { ended <- r.run(ctx) }()
 	c.stops[name] = func() error { cancel(); return <-ended }
 }
 

@@ -28,6 +28,11 @@ type Options struct {
 	Node    string // a node of Config
 	Log     *slog.Logger
 	Version string
+
+	// Notify, if set, is told what a service manager wants to know, in the
+	// words of sd_notify(3): READY=1, STOPPING=1, and a STATUS= for people
+	// whenever it changes. It must not wait for anybody.
+	Notify func(state string)
 }
 
 // running is the node's parts. Those that start did not reach are nil.
@@ -41,6 +46,7 @@ type running struct {
 	conn     *nats.Conn
 	store    *store.Store
 	postgres *reach
+	receipts *status.Receipts
 	joining  atomic.Pointer[node.Node] // the server, for those who ask while the node starts
 	open     atomic.Bool               // the door is: from then on the server is asked whether it is ready
 
@@ -54,19 +60,37 @@ type running struct {
 // only a restart can mend. It returns when everything has stopped, and is nil
 // only if ctx was the reason.
 func Run(ctx context.Context, o Options) error {
+	r, err := prepare(o)
+	if err != nil {
+		return err
+	}
+	return r.run(ctx)
+}
+
+func prepare(o Options) (*running, error) {
 	self, ok := o.Config.Node(o.Node)
 	if !ok {
-		return fmt.Errorf("node %s is not in %s", o.Node, o.Config.Path)
+		return nil, fmt.Errorf("node %s is not in %s", o.Node, o.Config.Path)
 	}
+	r := &running{Options: o, self: self}
+	r.Log = o.Log.With("node", o.Node)
+	if r.Notify == nil {
+		r.Notify = func(string) {}
+	}
+	return r, nil
+}
+
+func (r *running) run(ctx context.Context) error {
 	alive, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
-	r := &running{Options: o, self: self, fail: fail}
-	r.Log = o.Log.With("node", o.Node)
+	r.fail = fail
 
+	quiet := r.tellStatus(alive)
 	began := time.Now()
 	err := r.start(alive)
 	if err == nil {
-		r.Log.Info("ready", "http", "http://"+self.HTTP, "nats", "nats://"+self.Client, "after", time.Since(began).Round(time.Millisecond))
+		r.Log.Info("ready", "http", "http://"+r.self.HTTP, "nats", "nats://"+r.self.Client, "after", time.Since(began).Round(time.Millisecond))
+		r.Notify("READY=1")
 		<-alive.Done()
 	}
 	switch {
@@ -76,6 +100,8 @@ func Run(ctx context.Context, o Options) error {
 	case alive.Err() != nil:
 		err = context.Cause(alive)
 	}
+	quiet()
+	r.tellStopping(err)
 	stopping := time.Now()
 	r.stop()
 	if err == nil {

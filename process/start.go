@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"landfall/message"
 	"landfall/node"
 	"landfall/producer"
 	"landfall/sink"
@@ -90,7 +93,13 @@ func (r *running) openDoor() error {
 	for _, s := range r.Config.Streams {
 		sources[s.Name] = r.server.Source(r.conn, s)
 	}
-	err = r.door.Open(producer.Backend{Publisher: js, Stored: readBack(sources), Conn: r.conn})
+	r.receipts, err = status.NewReceipts(status.ReceiptsOptions{
+		Cluster: r.Config.Name, Streams: slices.Collect(maps.Keys(sources)), Conn: r.conn, Ledger: r.store, Log: r.Log,
+	})
+	if err != nil {
+		return err
+	}
+	err = r.door.Open(producer.Backend{Publisher: js, Stored: readBack(sources), Receipts: r.receipts, Conn: r.conn})
 	if err != nil {
 		return err
 	}
@@ -100,6 +109,7 @@ func (r *running) openDoor() error {
 	r.postgres = newReach()
 	r.work.Go(func() error { return r.postgres.poll(ctx, r.store.Ping) })
 	r.work.Go(func() error { return r.heal(ctx) })
+	r.work.Go(func() error { return r.receipts.Run(ctx) })
 	elsewhere, err := r.startPeers(ctx)
 	if err != nil {
 		return err
@@ -111,6 +121,7 @@ func (r *running) openDoor() error {
 			Source:   source{sources[s.Name]},
 			Store:    stored{r.store.Stream(s.Name), tables},
 			Postgres: r.postgres.now, Elsewhere: elsewhere,
+			Committed: func(out message.Outcome) { r.receipts.Announce(s.Name, out) },
 		})
 		r.work.Go(func() error { return one.Run(ctx) })
 	}
