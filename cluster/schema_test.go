@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -87,11 +88,40 @@ func TestSchemaTakesTheExamples(t *testing.T) {
 	if seen == 0 {
 		t.Error("there is no example")
 	}
-	for _, text := range []string{minimal, everything} {
+	for _, text := range append(inConfigMaps(t), minimal, everything) {
 		if err := judge(s, text); err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+// inConfigMaps are the files that the Kubernetes examples hold.
+func inConfigMaps(t *testing.T) (texts []string) {
+	t.Helper()
+	files, err := filepath.Glob("../deploy/kubernetes/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for documents := yaml.NewDecoder(bytes.NewReader(text)); ; {
+			var manifest struct{ Data map[string]string }
+			err := documents.Decode(&manifest)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			if held, ok := manifest.Data["cluster.yaml"]; ok {
+				texts = append(texts, held)
+			}
+		}
+	}
+	return texts
 }
 
 // everything has every key, each with its default if it has one.
