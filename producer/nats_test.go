@@ -25,7 +25,7 @@ var theStreams = []cluster.Stream{
 }
 
 // startServer runs a nats-server until the test ends.
-func startServer(t *testing.T, o *server.Options) *server.Server {
+func startServer(t testing.TB, o *server.Options) *server.Server {
 	t.Helper()
 	o.Host, o.NoLog, o.NoSigs, o.JetStream = "127.0.0.1", true, true, true
 	if o.Port == 0 {
@@ -49,7 +49,7 @@ func stopServer(s *server.Server) {
 }
 
 // dial connects like a node does: for ever, and without a hidden buffer.
-func dial(t *testing.T, s *server.Server) (*nats.Conn, jetstream.JetStream) {
+func dial(t testing.TB, s *server.Server) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
 	nc, err := nats.Connect(s.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(20*time.Millisecond),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})) // broken pipes are part of the tests
@@ -65,7 +65,7 @@ func dial(t *testing.T, s *server.Server) (*nats.Conn, jetstream.JetStream) {
 }
 
 // eventually waits for a condition, for as long as the test machine may need.
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -81,7 +81,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 // createStreams makes theStreams as a node makes them. SMALL is full after
 // two messages.
-func createStreams(t *testing.T, js jetstream.JetStream, replicas int) {
+func createStreams(t testing.TB, js jetstream.JetStream, replicas int) {
 	t.Helper()
 	for _, s := range theStreams {
 		c := jetstream.StreamConfig{
@@ -119,7 +119,7 @@ func storedIn(js jetstream.JetStream) func(context.Context, string, uint64) (mes
 }
 
 // state of a stream, by its leader.
-func state(t *testing.T, js jetstream.JetStream, stream string) jetstream.StreamState {
+func state(t testing.TB, js jetstream.JetStream, stream string) jetstream.StreamState {
 	t.Helper()
 	s, err := js.Stream(t.Context(), stream)
 	if err != nil {
@@ -129,7 +129,7 @@ func state(t *testing.T, js jetstream.JetStream, stream string) jetstream.Stream
 }
 
 // opened is a door with a single real server behind it.
-func opened(t *testing.T, o Options) (*Door, *nats.Conn, jetstream.JetStream) {
+func opened(t testing.TB, o Options) (*Door, *nats.Conn, jetstream.JetStream) {
 	t.Helper()
 	nc, js := dial(t, startServer(t, &server.Options{StoreDir: t.TempDir(), SyncAlways: true}))
 	createStreams(t, js, 1)
@@ -144,7 +144,7 @@ func opened(t *testing.T, o Options) (*Door, *nats.Conn, jetstream.JetStream) {
 
 // freePorts are free at the moment of asking, and below the range from which
 // the kernel takes the local ends of outgoing connections.
-func freePorts(t *testing.T, n int) []int {
+func freePorts(t testing.TB, n int) []int {
 	t.Helper()
 	var ports []int
 	for range 1000 {
@@ -161,7 +161,7 @@ func freePorts(t *testing.T, n int) []int {
 }
 
 // startCluster runs three servers, and returns a connection to each.
-func startCluster(t *testing.T) ([]*nats.Conn, []jetstream.JetStream) {
+func startCluster(t testing.TB) ([]*nats.Conn, []jetstream.JetStream) {
 	t.Helper()
 	ports := freePorts(t, 3)
 	var routes []*url.URL

@@ -1,7 +1,6 @@
 package producer
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +9,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"landfall/message"
 )
 
 const (
@@ -106,41 +103,17 @@ func attempt(ctx, bell context.Context, b *Backend, m *incoming) (*jetstream.Pub
 }
 
 // settle makes an acknowledgement the answer. If JetStream knew the key, the
-// stored message must be this one: the first body has won, and a client that
-// sent another must not be told that it was stored.
-//
-// A stored message that cannot be compared, because its leader does not
-// answer or because it was trimmed while its key is still remembered, is
-// doubt, and doubt is no 200. The client repeats; once the key is forgotten
-// the message goes in again under its id, and Postgres compares.
+// stored message must be this one (compare.go).
 func (d *Door) settle(ctx context.Context, b *Backend, m *incoming, ack *jetstream.PubAck, unknown bool) (receipt, error) {
 	done := receipt{Stream: ack.Stream, Seq: ack.Sequence, MsgID: m.id}
 	if !ack.Duplicate || m.made { // nobody but this request knows an id made here
 		return done, nil
 	}
 	done.Duplicate = !unknown
-	var pause backoff
-	for {
-		bell := d.bells[m.stream].next()
-		stored, found, err := b.read(ctx, ack)
-		switch {
-		case err == nil && (!found || stored.ID() != m.id):
-			return receipt{}, fmt.Errorf("%w: message %d of stream %s", errTrimmed, ack.Sequence, ack.Stream)
-		case err == nil && (stored.Subject != m.subject || !bytes.Equal(stored.Data, m.data)):
-			return receipt{}, fmt.Errorf("%w: message %d of stream %s", errKeyReused, ack.Sequence, ack.Stream)
-		case err == nil:
-			return done, nil
-		}
-		if !pause.wait(ctx, bell) {
-			return receipt{}, fmt.Errorf("%w: message %d of stream %s: %w", errUncompared, ack.Sequence, ack.Stream, err)
-		}
+	if err := b.compare(ctx, d.bells[m.stream], m, ack.Sequence); err != nil {
+		return receipt{}, err
 	}
-}
-
-func (b *Backend) read(ctx context.Context, ack *jetstream.PubAck) (message.Message, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTime)
-	defer cancel()
-	return b.Stored(ctx, ack.Stream, ack.Sequence)
+	return done, nil
 }
 
 // hopeless returns what to tell the client if no repeat can help, else nil.
@@ -196,11 +169,16 @@ func apiError(err error) *jetstream.APIError {
 // backoff is the pause between attempts.
 type backoff struct{ next time.Duration }
 
-// wait pauses, jittered so that the held requests do not come back all at
-// once, and less if the bell rings. It is false if the context ended.
-func (p *backoff) wait(ctx, bell context.Context) bool {
+// pause is how long the next pause is: jittered, so that the held requests do
+// not come back all at once.
+func (p *backoff) pause() time.Duration {
 	p.next = min(max(2*p.next, firstPause), longestPause)
-	t := time.NewTimer(p.next/2 + rand.N(p.next/2))
+	return p.next/2 + rand.N(p.next/2)
+}
+
+// wait pauses, and less if the bell rings. It is false if the context ended.
+func (p *backoff) wait(ctx, bell context.Context) bool {
+	t := time.NewTimer(p.pause())
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

@@ -1,0 +1,296 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// flight is the sending of one batch. Three goroutines work on it, and send
+// waits for all: one reads the items and sends each for the first time, one
+// compares repeats with what is stored (compare.go), and send's own watches
+// over the unanswered ones (resend.go). Answers come on a fourth, the lane's.
+// Nobody waits for the network while holding mu, but to hand it a message.
+type flight struct {
+	backend  *Backend
+	stream   string
+	bell     *bell
+	deadline time.Duration
+	room     room
+	lane     lane
+	wake     chan struct{} // tells send's goroutine that there is something to do
+
+	mu     sync.Mutex // guards the rest
+	reader sync.Cond  // the reader may go on
+	resume int        // not before so few messages are in flight
+	repeat sync.Cond  // there are repeats to compare
+	known  []repeat   // those
+	window window
+	tally  tally
+	watch  watch
+	read   bool  // all items were read
+	cut    error // why they end before their end
+	over   bool  // the batch has ended
+	err    error // why before its end
+}
+
+// send has the items acknowledged by their stream's quorum, many at a time,
+// in their order wherever a leader takes them in order. What is in flight is
+// repeated under its ids as long as there is hope and time: an error comes
+// when nothing was acknowledged for the door's deadline, when no repeat can
+// help, or when the items end with one. The tally is the truth in every case;
+// what it does not count may be stored or not, and is safe to repeat.
+func (d *Door) send(ctx context.Context, b *Backend, stream string, r room, in items) (tally, error) {
+	if b.Conn == nil {
+		return tally{}, fmt.Errorf("%w: it has no connection for batches", errNotOpen)
+	}
+	f := d.newFlight(b, stream, r)
+	l, err := openLane(b.Conn, stream, f.answered)
+	if err != nil {
+		if final := hopeless(err); final != nil {
+			return tally{}, fmt.Errorf("%w: %w", final, err)
+		}
+		return tally{}, err
+	}
+	f.lane = l
+	return f.run(ctx, in)
+}
+
+func (d *Door) newFlight(b *Backend, stream string, r room) *flight {
+	f := &flight{
+		backend: b, stream: stream, bell: d.bells[stream], deadline: d.o.Deadline,
+		room: r, wake: make(chan struct{}, 1),
+	}
+	f.reader.L, f.repeat.L = &f.mu, &f.mu
+	f.watch.attempt = 1
+	return f
+}
+
+// run returns when everything of the batch has ended.
+func (f *flight) run(ctx context.Context, in items) (tally, error) {
+	working, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var others sync.WaitGroup
+	others.Go(func() { f.readItems(in) })
+	others.Go(func() { f.compareRepeats(working) })
+	f.mind(ctx)
+	cancel()
+	others.Wait()
+	f.lane.close()
+	return f.close()
+}
+
+// close gives back the room of what is left. Nobody else is there any more.
+func (f *flight) close() (tally, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for pos := f.window.first; pos < f.window.next; pos++ {
+		switch p := f.window.at(pos); {
+		case p.condition != settled:
+			f.room.give(p.size)
+		case p.err != nil:
+			f.tally.refuse(p)
+		}
+	}
+	if f.err != nil {
+		return f.tally, f.err
+	}
+	return f.tally, f.cut
+}
+
+// readItems sends every item for the first time, as fast as window and room allow.
+func (f *flight) readItems(in items) {
+	for {
+		it, err := in.next()
+		if err != nil {
+			f.endOfItems(err)
+			return
+		}
+		if !f.admit(it) {
+			return
+		}
+	}
+}
+
+func (f *flight) endOfItems(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.read = true
+	if err != io.EOF { //nolint:errorlint // one that is wrapped is a body that broke off
+		f.cut = err
+	}
+	f.tell()
+}
+
+// admit sends one item, once there is room for it. It is false if the batch
+// has ended.
+func (f *flight) admit(it item) bool {
+	size := 0
+	if it.err == nil {
+		size = it.m.size()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for !f.over && !f.hasRoom(it, size) {
+		// Not for each single place that becomes free: a reader that sleeps
+		// and wakes for every message costs more than the messages.
+		f.resume = f.window.messages * 7 / 8
+		if !f.over {
+			f.reader.Wait()
+		}
+	}
+	if f.over {
+		return false
+	}
+	if f.window.waiting == 0 {
+		f.watch.begin(time.Now())
+	}
+	pos, p := f.window.add(it, size)
+	if it.err != nil {
+		f.retire()
+		return true
+	}
+	f.transmit(pos, p)
+	return true
+}
+
+// hasRoom takes the room, if there is.
+func (f *flight) hasRoom(it item, size int) bool {
+	switch {
+	case f.watch.phase != flowing || !f.window.fits(size):
+		return false
+	case it.err != nil || f.room.take(size):
+		return true
+	}
+	if f.window.messages == 0 { // nothing of ours would ever make any
+		f.end(fmt.Errorf("%w: there is no room for a single message", errBusy))
+	}
+	return false
+}
+
+// answered takes what came back for an attempt. An acknowledgement counts
+// whichever attempt it is for: it is the same message. Anything else counts
+// only for the last one.
+func (f *flight) answered(a reply) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := f.window.at(a.pos)
+	if f.over || p == nil || p.condition != waiting {
+		return // answered before
+	}
+	switch {
+	case a.err == nil && a.ack.Stream == f.stream:
+		f.acknowledged(p, a)
+	case a.attempt != p.attempt:
+	case a.err == nil:
+		// Somebody else answered on that subject. The stream may still do.
+		f.watch.stranger = fmt.Errorf("%w: %s answered, not %s", errStranger, a.ack.Stream, f.stream)
+	default:
+		f.failed(a.pos, p, a.err)
+	}
+}
+
+func (f *flight) acknowledged(p *place, a reply) {
+	if a.ack.Duplicate && !p.m.made { // nobody but this request knows an id made here
+		f.heard(a.pos, known)
+		f.known = append(f.known, repeat{pos: a.pos, seq: a.ack.Sequence, m: p.m})
+		f.repeat.Signal()
+		return
+	}
+	f.heard(a.pos, settled)
+	f.tally.acknowledge(p.m.id, a.ack.Sequence, false)
+	f.settle(p)
+}
+
+// heard says that the place needs no acknowledgement any more.
+func (f *flight) heard(pos uint64, now condition) {
+	oldest := f.window.heard(pos, now)
+	f.watch.heard(time.Now(), oldest)
+	if f.watch.phase != flowing && (f.window.waiting == 0 || f.watch.phase == probing && pos == f.watch.probe) {
+		f.tell()
+	}
+}
+
+// settle is the end of a message: acknowledged, or refused for good.
+func (f *flight) settle(p *place) {
+	f.room.give(p.size)
+	f.window.settle(p)
+	f.retire()
+	if f.window.messages <= f.resume {
+		f.reader.Signal()
+	}
+}
+
+func (f *flight) retire() {
+	for p, ok := f.window.retire(); ok; p, ok = f.window.retire() {
+		f.tally.through = p.n
+		if p.err != nil {
+			f.tally.refuse(&p)
+		}
+	}
+	if f.read && f.window.empty() {
+		f.tell()
+	}
+}
+
+// end ends the batch, before its end if there is an error.
+func (f *flight) end(err error) {
+	if f.over {
+		return
+	}
+	f.over, f.err = true, err
+	f.reader.Broadcast()
+	f.repeat.Broadcast()
+	f.tell()
+}
+
+func (f *flight) tell() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// failed judges an attempt that was answered with an error, or not sent.
+func (f *flight) failed(pos uint64, p *place, err error) {
+	final := hopeless(err)
+	switch {
+	case final == nil:
+		p.refused = refused(err)
+		if p.attempt == f.watch.attempt { // else it will be sent again anyway
+			f.watch.trouble(err)
+			f.tell()
+		}
+	case errors.Is(final, errTooLarge), errors.Is(final, errHeadersTooLarge):
+		p.err = fmt.Errorf("%w: %w", final, err)
+		f.heard(pos, settled)
+		f.settle(p)
+	default: // not this message's fault: the others would fare no better
+		f.end(fmt.Errorf("%w: %w", final, err))
+	}
+}
+
+// size is what the message takes of the room.
+func (m *incoming) size() int { return headerSize(m.header) + len(m.data) }
+
+// acknowledge counts a message that is in the stream. old says that JetStream
+// knew it.
+func (t *tally) acknowledge(id string, seq uint64, old bool) {
+	t.acked++
+	if t.first == 0 || seq < t.first {
+		t.first = seq
+	}
+	if seq > t.last {
+		t.last, t.lastID, t.lastOld = seq, id, old
+	}
+}
+
+func (t *tally) refuse(p *place) {
+	t.refused++
+	if len(t.problems) < maxProblems {
+		t.problems = append(t.problems, refusedItem{n: p.n, err: p.err})
+	}
+}
