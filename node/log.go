@@ -154,13 +154,19 @@ func (r *repeats) forget(now time.Time) {
 }
 
 // connection is how the server begins a line about one: where it comes from,
-// with a port and a number that are others at every attempt.
-var connection = regexp.MustCompile(`^(\S+):\d+ - [a-z_]+:\d+ - `)
+// and its number. number is that, and a port: others at every attempt.
+var (
+	connection = regexp.MustCompile(`^\S+:\d+ - [a-z_]+:\d+ - `)
+	number     = regexp.MustCompile(`:\d+\b`)
+)
 
 // alike is what a line has in common with its repeats. Behind a refused
 // attempt stands the name that the other side has made up.
 func alike(text string) string {
-	text = connection.ReplaceAllString(text, "$1 - ")
+	if !connection.MatchString(text) {
+		return text
+	}
+	text = number.ReplaceAllString(text, "")
 	if who, _, refused := strings.Cut(text, refusedAttempt); refused {
 		return who + refusedAttempt
 	}

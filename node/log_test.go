@@ -31,12 +31,13 @@ func TestChatter(t *testing.T) {
 func TestAlike(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		`10.0.0.7:48788 - rid:39 - authentication error - User "landfall"`: "10.0.0.7 - authentication error",
-		`10.0.0.7:48790 - rid:41 - authentication error`:                   "10.0.0.7 - authentication error",
-		`[fd00::2]:1 - cid:4 - authentication error - User "a - b"`:        "[fd00::2] - authentication error",
-		`10.0.0.7:1 - rid:1 - Route Error 'Authorization Violation'`:       "10.0.0.7 - Route Error 'Authorization Violation'",
-		`10.0.0.7:1 - cid:1 - "v1:go:x" - Slow Consumer`:                   `10.0.0.7 - "v1:go:x" - Slow Consumer`,
-		`JetStream cluster stream '$G > A' has NO quorum, stalled`:         `JetStream cluster stream '$G > A' has NO quorum, stalled`,
+		`10.0.0.7:48788 - rid:39 - authentication error - User "landfall"`:            "10.0.0.7 - rid - authentication error",
+		`10.0.0.7:48790 - rid:41 - authentication error`:                              "10.0.0.7 - rid - authentication error",
+		`[fd00::2]:1 - cid:4 - authentication error - User "a - b"`:                   "[fd00:] - cid - authentication error",
+		`10.0.0.7:1 - rid:1 - Route Error 'Authorization Violation'`:                  "10.0.0.7 - rid - Route Error 'Authorization Violation'",
+		`10.0.0.7:1 - cid:1 - "v1:go:x" - Slow Consumer`:                              `10.0.0.7 - cid - "v1:go:x" - Slow Consumer`,
+		`10.0.0.7:6 - rid:4 - Error flushing: writev tcp 10.0.0.8:9->[::1]:6: broken`: "10.0.0.7 - rid - Error flushing: writev tcp 10.0.0.8->[:]: broken",
+		`JetStream cluster stream '$G > A' has NO quorum, stalled`:                    `JetStream cluster stream '$G > A' has NO quorum, stalled`,
 	} {
 		if got := alike(text); got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)
