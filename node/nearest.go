@@ -122,19 +122,7 @@ func (s *Source) replicasNearest(ctx context.Context, seq uint64) (best message.
 // the server knows of it added to its headers. A producer may have sent
 // headers of those names too, so the last value, the server's, counts.
 func directMessage(reply *nats.Msg) (message.Message, bool) {
-	take := func(key string) string {
-		values := reply.Header[key]
-		if len(values) == 0 {
-			return ""
-		}
-		last := values[len(values)-1]
-		if values = values[:len(values)-1]; len(values) == 0 {
-			delete(reply.Header, key)
-		} else {
-			reply.Header[key] = values
-		}
-		return last
-	}
+	take := func(key string) string { return takeLast(reply.Header, key) }
 	stream := take(jetstream.StreamHeader)
 	subject := take(jetstream.SubjectHeader)
 	seq, seqErr := strconv.ParseUint(take(jetstream.SequenceHeader), 10, 64)
@@ -147,4 +135,19 @@ func directMessage(reply *nats.Msg) (message.Message, bool) {
 		m.Header = reply.Header
 	}
 	return m, true
+}
+
+// takeLast takes the last value of a header out of it.
+func takeLast(h nats.Header, key string) string {
+	values := h[key]
+	if len(values) == 0 {
+		return ""
+	}
+	last := values[len(values)-1]
+	if values = values[:len(values)-1]; len(values) == 0 {
+		delete(h, key)
+	} else {
+		h[key] = values
+	}
+	return last
 }
