@@ -86,7 +86,7 @@ func createStreams(t testing.TB, js jetstream.JetStream, replicas int) {
 	for _, s := range theStreams {
 		c := jetstream.StreamConfig{
 			Name: s.Name, Subjects: s.Subjects, Replicas: replicas,
-			Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew, Duplicates: 30 * time.Second,
+			Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew, AllowDirect: true, Duplicates: 30 * time.Second,
 		}
 		if s.Name == "SMALL" {
 			c.MaxMsgs = 2
@@ -163,6 +163,12 @@ func freePorts(t testing.TB, n int) []int {
 // startCluster runs three servers, and returns a connection to each.
 func startCluster(t testing.TB) ([]*nats.Conn, []jetstream.JetStream) {
 	t.Helper()
+	_, conns, streams := startServers(t)
+	return conns, streams
+}
+
+func startServers(t testing.TB) ([]*server.Server, []*nats.Conn, []jetstream.JetStream) {
+	t.Helper()
 	ports := freePorts(t, 3)
 	var routes []*url.URL
 	for _, p := range ports {
@@ -181,5 +187,5 @@ func startCluster(t testing.TB) ([]*nats.Conn, []jetstream.JetStream) {
 		nc, js := dial(t, s)
 		conns, streams = append(conns, nc), append(streams, js)
 	}
-	return conns, streams
+	return servers, conns, streams
 }
