@@ -74,7 +74,7 @@ func startNotified(t *testing.T, nodes ...string) *notified {
 	if n.socket, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { n.socket.Close() })
+	t.Cleanup(func() { _ = n.socket.Close() })
 	n.cmd = exec.Command("app", "--node", nodes[0], "--config", file)
 	n.cmd.Dir, n.cmd.Stderr = dir, &n.log
 	n.cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+path)

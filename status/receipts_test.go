@@ -160,10 +160,27 @@ func (w *timeless) commits(incarnation string, from, to uint64, clean bool) {
 
 // awaited is what comes of an Await.
 type awaited struct {
+	mu sync.Mutex
+	outcome
+}
+
+type outcome struct {
 	message.Receipt
 	err   error
 	after time.Duration
 	done  bool
+}
+
+func (a *awaited) set(to outcome) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.outcome = to
+}
+
+func (a *awaited) get() outcome {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.outcome
 }
 
 // await begins to wait for message seq, for two minutes at most, and returns
@@ -174,8 +191,8 @@ func (w *timeless) await(seq uint64, id string, floor uint64) *awaited {
 	w.waiting.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
-		got.Receipt, got.err = w.Await(ctx, "S", seq, id, floor)
-		got.after, got.done = time.Since(began), true
+		r, err := w.Await(ctx, "S", seq, id, floor)
+		got.set(outcome{r, err, time.Since(began), true})
 	})
 	synctest.Wait()
 	return got
@@ -191,7 +208,7 @@ func (w *timeless) pass(d time.Duration) {
 func (w *timeless) is(got *awaited, want message.Receipt, after time.Duration) {
 	w.t.Helper()
 	synctest.Wait()
-	if !got.done || got.err != nil || got.Receipt != want || got.after != after {
+	if got := got.get(); !got.done || got.err != nil || got.Receipt != want || got.after != after {
 		w.t.Errorf("%+v, want %+v after %v", got, want, after)
 	}
 }
@@ -199,7 +216,7 @@ func (w *timeless) is(got *awaited, want message.Receipt, after time.Duration) {
 func (w *timeless) open(got *awaited) {
 	w.t.Helper()
 	synctest.Wait()
-	if got.done {
+	if got := got.get(); got.done {
 		w.t.Errorf("answered with %+v", got)
 	}
 }
@@ -435,7 +452,7 @@ func TestWaitEnds(t *testing.T) {
 		w.pass(time.Minute)
 		w.await(1, id(1), 0)
 		w.pass(time.Minute)
-		if !got.done || !errors.Is(got.err, context.DeadlineExceeded) || got.after != 2*time.Minute || !other.done {
+		if got := got.get(); !got.done || !errors.Is(got.err, context.DeadlineExceeded) || got.after != 2*time.Minute || !other.get().done {
 			t.Errorf("%+v", got)
 		}
 		if n := len(w.tracks["S"].waiters[1]); n != 1 {
@@ -464,9 +481,8 @@ func TestManyWait(t *testing.T) {
 			got := &awaited{}
 			all = append(all, got)
 			w.waiting.Go(func() {
-				var err error
-				got.Receipt, err = w.Await(context.Background(), "S", seq, id(seq), 0)
-				got.err, got.done = err, true
+				r, err := w.Await(context.Background(), "S", seq, id(seq), 0)
+				got.set(outcome{r, err, 0, true})
 			})
 			if seq%2 == 0 {
 				w.take(row(seq))
@@ -474,8 +490,8 @@ func TestManyWait(t *testing.T) {
 		}
 		synctest.Wait()
 		w.pass(quiet + 3*w.takes)
-		for i, got := range all {
-			if got.done != (i%2 == 1) || got.done && got.Receipt != row(uint64(i+1)) {
+		for i, one := range all {
+			if got := one.get(); got.done != (i%2 == 1) || got.done && got.Receipt != row(uint64(i+1)) {
 				t.Fatalf("%d: %+v", i+1, got)
 			}
 		}
