@@ -34,6 +34,17 @@ func readBack(sources map[string]*node.Source) func(context.Context, string, uin
 	}
 }
 
+// readRange reads runs of messages for the door, from any replica.
+func readRange(sources map[string]*node.Source) func(context.Context, string, uint64, uint64) ([]message.Message, error) {
+	return func(ctx context.Context, stream string, first, last uint64) ([]message.Message, error) {
+		s, ok := sources[stream]
+		if !ok {
+			return nil, fmt.Errorf("stream %s is not in cluster.yaml", stream)
+		}
+		return s.Range(ctx, first, last)
+	}
+}
+
 // stored is a stream's store behind its schema.
 type stored struct {
 	*store.Stream

@@ -99,7 +99,9 @@ func (r *running) openDoor() error {
 	if err != nil {
 		return err
 	}
-	err = r.door.Open(producer.Backend{Publisher: js, Stored: readBack(sources), Receipts: r.receipts, Conn: r.conn})
+	err = r.door.Open(producer.Backend{
+		Publisher: js, Stored: readBack(sources), Range: readRange(sources), Receipts: r.receipts, Conn: r.conn,
+	})
 	if err != nil {
 		return err
 	}
