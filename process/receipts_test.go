@@ -98,6 +98,9 @@ func TestReceipts(t *testing.T) {
 	if _, err := c.nodes["n3"].receipts.Receipt(t.Context(), "NONE", 3); err == nil {
 		t.Error("a receipt of a stream that does not exist")
 	}
+	if _, err := readRange(nil)(t.Context(), "NONE", 1, 2); err == nil {
+		t.Error("messages of a stream that does not exist")
+	}
 
 	// The node that stores is stopped right behind the message.
 	info, err := consumerInfo(t, c.jetStream())

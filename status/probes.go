@@ -1,6 +1,8 @@
 // Package status says how a node is doing: to probes, that ask whether it
 // lives and whether to send it work, and to the other nodes, which hear once
-// a second what this one can reach. It only watches; nothing is decided here.
+// a second what this one can reach. It also says how the messages are doing:
+// nodes tell each other what they commit, so that each can say what has become
+// of a message (receipts.go). It only watches; nothing is decided here.
 package status
 
 import (
