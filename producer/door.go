@@ -1,14 +1,18 @@
 // Package producer is the HTTP door to the streams. A request names a subject
-// and carries one message; the door publishes it under one id, and answers 200
-// only after the stream's quorum has it. While a leader is being elected it
+// and carries one message, or a batch of them; the door publishes each under
+// one id, and answers 200 only after the stream's quorum has it. While a leader is being elected it
 // holds the request and repeats the message under the same id, so that a
 // repeat can never become a second message; when time is up and the outcome
 // is not known it says so with a 503, never with a 2xx. Every refusal is a
 // problem document of RFC 9457 that says what to do.
 //
-// The way of a request: ServeHTTP (http.go) asks for the token (auth.go) and
-// finds room (limits.go), request.go makes a message of it, publish.go has it
-// acknowledged, problem.go words what went wrong.
+// The way of a request: ServeHTTP (http.go) asks for the token (auth.go),
+// request.go reads what it wants, and there is room for it, or not (limits.go).
+// Of a single message body.go and encoding.go read the body, publish.go has it
+// acknowledged. A batch is taken by batch.go, cut into messages by lines.go or
+// event_batch.go, and worded by summary.go. stored.go waits until Postgres has
+// what was acknowledged; receipts.go tells it later. problem.go words what went
+// wrong.
 package producer
 
 import (
@@ -46,6 +50,8 @@ type Options struct {
 	MaxPayload       int           // bytes of a message, headers included, that the servers take (1 MiB)
 	MaxInFlight      int           // messages accepted and not yet answered (4096)
 	MaxInFlightBytes int64         // bytes of their bodies (64 MiB)
+	MaxBatches       int           // batches on their way at once (64)
+	MaxBatchBytes    int64         // bytes of one batch, decompressed (16 GiB)
 	Deadline         time.Duration // how long a message is held for an acknowledgement (10 s)
 	BodyTimeout      time.Duration // how long a client may take to send its body (20 s)
 
@@ -102,6 +108,9 @@ type Door struct {
 	gate  *gate
 	bells map[string]*bell // by stream; the map never changes
 
+	decoders decoders
+	waiting  atomic.Int64 // requests that wait for Postgres
+
 	backend atomic.Pointer[Backend]
 
 	mu  sync.Mutex // guards sub, and orders Open and Close
@@ -113,6 +122,8 @@ func New(o Options) *Door {
 	o.MaxPayload = positive(o.MaxPayload, 1<<20)
 	o.MaxInFlight = positive(o.MaxInFlight, 4096)
 	o.MaxInFlightBytes = positive(o.MaxInFlightBytes, 64<<20)
+	o.MaxBatches = positive(o.MaxBatches, 64)
+	o.MaxBatchBytes = positive(o.MaxBatchBytes, 16<<30)
 	o.Deadline = positive(o.Deadline, 10*time.Second)
 	o.BodyTimeout = positive(o.BodyTimeout, 20*time.Second)
 	if o.Log == nil {
@@ -120,8 +131,10 @@ func New(o Options) *Door {
 	}
 	d := &Door{
 		o:     o,
-		gate:  &gate{maxMessages: o.MaxInFlight, maxBytes: o.MaxInFlightBytes},
+		gate:  &gate{maxMessages: o.MaxInFlight, maxBytes: o.MaxInFlightBytes, maxBatches: o.MaxBatches},
 		bells: make(map[string]*bell, len(o.Streams)),
+
+		decoders: newDecoders(),
 	}
 	for _, s := range o.Streams {
 		d.bells[s.Name] = newBell()

@@ -3,13 +3,19 @@ package producer
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"strings"
 	"time"
 )
 
-// publishPath is where messages go; the rest of the path is the subject.
-const publishPath = "/v1/publish/"
+const (
+	// publishPath is where messages go; the rest of the path is the subject.
+	publishPath = "/v1/publish/"
+
+	// receiptsPath is where to ask for them; STREAM/SEQ follows.
+	receiptsPath = "/v1/receipts/"
+)
 
 // ServeHTTP finds the way: probes are open to everybody, everything else asks
 // for the token first. Paths are not cleaned and never redirected, so that a
@@ -29,7 +35,12 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.refuse(w, r, nil, err)
 		return
 	}
-	subject, ok := strings.CutPrefix(r.URL.EscapedPath(), publishPath)
+	path := r.URL.EscapedPath()
+	if place, ok := strings.CutPrefix(path, receiptsPath); ok && strings.Count(place, "/") == 1 {
+		d.serveReceipt(w, r, place)
+		return
+	}
+	subject, ok := strings.CutPrefix(path, publishPath)
 	switch {
 	case !ok || strings.Contains(subject, "/"):
 		d.refuse(w, r, nil, fmt.Errorf("%w: %s", errNoPath, r.URL.Path))
@@ -40,30 +51,58 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// servePublish takes one message through the door.
+// servePublish takes a message or a batch through the door.
 func (d *Door) servePublish(w http.ResponseWriter, r *http.Request, escapedSubject string) {
-	m, done, err := d.through(w, r, escapedSubject)
+	b := d.backend.Load()
+	if b == nil {
+		d.refuse(w, r, nil, d.notOpen())
+		return
+	}
+	q, err := d.parse(r, escapedSubject)
+	switch {
+	case err == nil && q.stored && b.Receipts == nil:
+		err = fmt.Errorf("%w: this node has nobody who could", errNotAsked)
+		fallthrough
+	case err != nil:
+		d.refuse(w, r, nil, err)
+	case q.form.isBatch():
+		d.serveBatch(w, r, b, q)
+	default:
+		d.serveMessage(w, r, b, q)
+	}
+}
+
+// serveMessage publishes one message.
+func (d *Door) serveMessage(w http.ResponseWriter, r *http.Request, b *Backend, q *request) {
+	var floor uint64
+	if q.stored {
+		floor = b.Receipts.Cursor(q.like.stream)
+	}
+	m, done, err := d.through(w, r, b, q)
 	if err != nil {
 		d.refuse(w, r, m, err)
 		return
 	}
-	respond(w, http.StatusOK, "application/json", done)
+	if !q.stored {
+		respond(w, http.StatusOK, "application/json", done)
+		return
+	}
+	if done.known {
+		floor = math.MaxUint64
+	}
+	d.serveStored(w, r, b, q, done, floor)
 }
 
 // through returns the message as far as it was understood, also on errors. Its
 // room is free again when it returns: a client that is slow to read its
 // answer takes none.
-func (d *Door) through(w http.ResponseWriter, r *http.Request, escapedSubject string) (*incoming, receipt, error) {
-	b := d.backend.Load()
-	if b == nil {
-		return nil, receipt{}, d.notOpen()
-	}
+func (d *Door) through(w http.ResponseWriter, r *http.Request, b *Backend, q *request) (*incoming, receipt, error) {
 	s, err := d.gate.enter()
 	if err != nil {
 		return nil, receipt{}, err
 	}
 	defer s.leave()
-	m, err := d.accept(r, escapedSubject, s)
+	m, err := d.accept(r, q, s)
 	if err != nil {
 		return m, receipt{}, err
 	}
@@ -83,6 +122,16 @@ func (d *Door) notOpen() error {
 	return errNotOpen
 }
 
+// answerTime is how long a client may take to read its answer, and a single
+// message with its body and its hold, too.
+const answerTime = time.Minute
+
+// allowAnswer gives the client answerTime from now on: what came before took
+// longer than Server expects of a request.
+func allowAnswer(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime))
+}
+
 // Server is an http.Server with limits that suit the door: idle and slow
 // clients are let go, and an answer may take as long as a body and a hold.
 // Its own complaints (broken TLS, panics) go to log.
@@ -91,7 +140,7 @@ func Server(h http.Handler, log *slog.Logger) *http.Server {
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		WriteTimeout:      time.Minute,
+		WriteTimeout:      answerTime,
 		MaxHeaderBytes:    32 << 10, // below what JetStream stores
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}

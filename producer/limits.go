@@ -1,11 +1,7 @@
 package producer
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"os"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -20,10 +16,16 @@ const maxHeaderBytes = 1<<16 - 1
 type gate struct {
 	maxMessages int
 	maxBytes    int64
+	maxBatches  int
 
-	mu       sync.Mutex
-	messages int
+	mu       sync.Mutex // guards the rest
+	messages int        // in flight, those of batches included
 	bytes    int64
+	batches  int // requests that carry one
+	batched  struct {
+		messages int
+		bytes    int64
+	} // what batches have of messages and bytes
 }
 
 // enter takes room for one message, or refuses. The slot must be left.
@@ -57,12 +59,96 @@ func (s *slot) grow(n int) error {
 	return nil
 }
 
+// shrink gives n bytes back.
+func (s *slot) shrink(n int) {
+	g := s.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.bytes -= int64(n)
+	s.bytes -= int64(n)
+}
+
 func (s *slot) leave() {
 	g := s.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.messages--
 	g.bytes -= s.bytes
+}
+
+// enterBatch admits a batch, or refuses. The share must be left.
+func (g *gate) enterBatch() (*share, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.batches >= g.maxBatches {
+		return nil, fmt.Errorf("%w: %d batches are on their way at this node, its limit", errBusy, g.batches)
+	}
+	g.batches++
+	return &share{gate: g}, nil
+}
+
+// share is the room that one batch has. A batch that has begun is never
+// refused for want of room: it waits until some of its own messages are
+// acknowledged. All batches together have at most half of the gate, so that
+// single messages pass beside them; the first message of each comes on top of
+// that, so that every batch moves.
+type share struct {
+	gate     *gate
+	messages int
+	bytes    int64
+}
+
+// take is there for one more message of n bytes; false: not now.
+func (s *share) take(n int) bool {
+	g := s.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s.messages > 0 && (g.messages >= g.maxMessages || g.batched.messages >= g.maxMessages/2 || !g.fits(n)) {
+		return false
+	}
+	s.add(1, int64(n))
+	return true
+}
+
+// give returns the room of one message of n bytes.
+func (s *share) give(n int) {
+	s.gate.mu.Lock()
+	defer s.gate.mu.Unlock()
+	s.add(-1, -int64(n))
+}
+
+// reserve takes n bytes for as long as the batch lasts, or refuses. A batch
+// alone always has them.
+func (s *share) reserve(n int) error {
+	g := s.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.bytes > 0 && !g.fits(n) {
+		return fmt.Errorf("%w: decompressing this batch takes %d bytes, and %d are in flight at this node, whose limit for batches is %d", errBusy, n, g.batched.bytes, g.maxBytes/2)
+	}
+	s.add(0, int64(n))
+	return nil
+}
+
+// fits tells whether batches may have n more bytes. g.mu is held.
+func (g *gate) fits(n int) bool {
+	return g.bytes+int64(n) <= g.maxBytes && g.batched.bytes+int64(n) <= g.maxBytes/2
+}
+
+// add counts, below zero too. The gate's mu is held.
+func (s *share) add(messages int, bytes int64) {
+	g := s.gate
+	s.messages, s.bytes = s.messages+messages, s.bytes+bytes
+	g.messages, g.bytes = g.messages+messages, g.bytes+bytes
+	g.batched.messages, g.batched.bytes = g.batched.messages+messages, g.batched.bytes+bytes
+}
+
+// leave gives everything back.
+func (s *share) leave() {
+	s.gate.mu.Lock()
+	defer s.gate.mu.Unlock()
+	s.add(-s.messages, -s.bytes)
+	s.gate.batches--
 }
 
 // headerSize is what the headers take of the payload, in NATS's encoding.
@@ -83,47 +169,4 @@ func (d *Door) bodyLimit(h nats.Header) (int, error) {
 		return 0, fmt.Errorf("%w: they take %d bytes, %d are allowed", errHeadersTooLarge, size, min(maxHeaderBytes, d.o.MaxPayload-1))
 	}
 	return d.o.MaxPayload - size, nil
-}
-
-// readBody reads a whole body of at most limit bytes into the slot's room. A
-// body that breaks off or is too slow is an error: nothing of it is published.
-func readBody(r *http.Request, limit int, s *slot) ([]byte, error) {
-	if r.ContentLength > int64(limit) {
-		return nil, tooLarge(limit)
-	}
-	// A declared length is reserved at once; without one the room grows with
-	// what comes, so that many small chunked bodies do not look like large ones.
-	size := 4096
-	if r.ContentLength >= 0 {
-		size = int(r.ContentLength) + 1 // one more, to see the end without growing
-	}
-	if err := s.grow(size); err != nil {
-		return nil, err
-	}
-	buf := make([]byte, 0, size)
-	for {
-		n, err := r.Body.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		switch {
-		case len(buf) > limit:
-			return nil, tooLarge(limit)
-		case errors.Is(err, io.EOF):
-			return buf, nil
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil, fmt.Errorf("%w: %d bytes came in time", errBodySlow, len(buf))
-		case err != nil:
-			return nil, fmt.Errorf("%w after %d bytes: %w", errBodyBroken, len(buf), err)
-		}
-		if len(buf) == cap(buf) {
-			more := min(cap(buf), limit+1-cap(buf))
-			if err := s.grow(more); err != nil {
-				return nil, err
-			}
-			buf = append(make([]byte, 0, cap(buf)+more), buf...)
-		}
-	}
-}
-
-func tooLarge(limit int) error {
-	return fmt.Errorf("%w: beside its headers it may have %d bytes", errTooLarge, limit)
 }

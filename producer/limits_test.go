@@ -179,3 +179,57 @@ func TestFullStream(t *testing.T) {
 		t.Errorf("after there is room again: %+v", r)
 	}
 }
+
+// Batches have half of the room together, but each of them one message at
+// least, and give back all they have.
+func TestShares(t *testing.T) {
+	t.Parallel()
+	g := &gate{maxMessages: 8, maxBytes: 1000, maxBatches: 2}
+	a, errA := g.enterBatch()
+	b, errB := g.enterBatch()
+	if _, err := g.enterBatch(); errA != nil || errB != nil || !errors.Is(err, errBusy) {
+		t.Fatal(errA, errB, err)
+	}
+	take := func(s *share, n int, want bool) {
+		t.Helper()
+		if got := s.take(n); got != want {
+			t.Errorf("take %d: %v; %d messages, %d bytes", n, got, g.batched.messages, g.batched.bytes)
+		}
+	}
+	take(a, 700, true) // the first, whatever its size
+	take(a, 1, false)
+	take(b, 400, true)
+	take(b, 1, false)
+	a.give(700)
+	take(b, 100, true)
+	take(b, 1, false)
+	b.give(400)
+	b.give(100)
+	for range 4 {
+		take(b, 1, true)
+	}
+	take(b, 1, false)
+	take(a, 1, true)
+	take(a, 1, false)
+	for range 3 {
+		if _, err := g.enter(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := g.enter(); !errors.Is(err, errBusy) {
+		t.Errorf("one more: %v", err)
+	}
+	b.give(1)
+	take(b, 1, false) // the gate is full
+	if err := b.reserve(480); err != nil {
+		t.Error(err)
+	}
+	if err := a.reserve(30); !errors.Is(err, errBusy) {
+		t.Errorf("more than there is: %v", err)
+	}
+	a.leave()
+	b.leave()
+	if g.batched.messages != 0 || g.batched.bytes != 0 || g.messages != 3 || g.bytes != 0 || g.batches != 0 {
+		t.Errorf("left: %+v", g)
+	}
+}

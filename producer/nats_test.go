@@ -114,6 +114,9 @@ func storedIn(js jetstream.JetStream) func(context.Context, string, uint64) (mes
 		if err != nil {
 			return message.Message{}, false, err
 		}
+		for _, k := range []string{"Nats-Stream", "Nats-Sequence", "Nats-Subject", "Nats-Time-Stamp"} {
+			delete(m.Header, k) // a direct get adds them, and a node takes them out
+		}
 		return message.Message{Seq: m.Sequence, Subject: m.Subject, Header: m.Header, Data: m.Data, Time: m.Time}, true, nil
 	}
 }

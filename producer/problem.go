@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // The refusals of this door. Wrapped with the particulars they are what a
@@ -13,22 +14,34 @@ import (
 var (
 	errBadSubject      = errors.New("the subject is not one to publish to")
 	errBadKey          = errors.New("the Idempotency-Key cannot be used")
-	errBadQuery        = errors.New("the query parameters are not known here")
+	errNoKey           = errors.New("there is no Idempotency-Key, and a batch needs one: line N is stored under KEY/N, so that a batch that breaks off can be repeated and no line is stored twice")
+	errBadQuery        = errors.New("the query parameters cannot be used")
 	errNatsHeader      = errors.New("a Nats- header was sent")
 	errEvent           = errors.New("the CloudEvent cannot be read")
+	errDecoding        = errors.New("the compressed body cannot be decompressed")
+	errEmptyBatch      = errors.New("the batch has no messages")
+	errBadSequence     = errors.New("there is no such sequence, they are numbers from 1")
 	errBodyBroken      = errors.New("the body broke off")
 	errNoToken         = errors.New("there is no bearer token")
 	errWrongToken      = errors.New("the bearer token is not the right one")
 	errNoPath          = errors.New("there is nothing at this path")
+	errUnknownStream   = errors.New("there is no stream")
 	errNoStream        = errors.New("no stream takes")
 	errMethod          = errors.New("publishing is a POST")
+	errReceiptMethod   = errors.New("asking for a receipt is a GET")
 	errBodySlow        = errors.New("the body did not arrive in time")
 	errTooLarge        = errors.New("the body is too large")
-	errBadMedia        = errors.New("the body is not one plain message")
+	errBatchTooLarge   = errors.New("the batch is too large")
+	errBadEncoding     = errors.New("the Content-Encoding is not one of " + takenEncodings + ", and one at a time")
+	errNotJSON         = errors.New("the line is not valid JSON")
+	errLines           = errors.New("some of the batch was refused")
+	errDeadLetter      = errors.New("it is acknowledged, and Postgres cannot hold it as a row")
 	errKeyReused       = errors.New("the key was used before, with another subject or body")
 	errBusy            = errors.New("too much is in flight")
 	errHeadersTooLarge = errors.New("the headers that travel are too large")
 	errRefused         = errors.New("the stream refused the message")
+	errGap             = errors.New("the message was acknowledged, and lost before Postgres had it")
+	errNotAsked        = errors.New("there is no answer from Postgres")
 	errNotOpen         = errors.New("this node is not up")
 	errStopping        = errors.New("this node is stopping")
 	errClientGone      = errors.New("the client went away")
@@ -51,44 +64,62 @@ type refusal struct {
 	status int
 	name   string // last part of the problem's type
 	title  string
-	advice string
-	after  int // Retry-After in seconds; 0: repeating does not help
+	advice string // what to mend
+	repeat string // how to go on afterwards, if the request was a single message
+	after  int    // Retry-After in seconds; 0: repeating does not help
 }
 
-const sameKey = "Repeat the request with the same Idempotency-Key (the msg_id given here, if you sent none): it cannot be stored twice."
+// How to go on.
+const (
+	sameKey   = "Repeat the request with the same Idempotency-Key (the msg_id given here, if you sent none): it cannot be stored twice."
+	noneYet   = "Nothing was published. Send the request again."
+	mendLines = "Mend the refused ones and send them as a batch of their own, under another key."
+)
 
 // refusals is the one table from errors to answers; it is never written to.
 var refusals = [...]refusal{
-	{errBadSubject, 400, "subject", "Not a subject to publish to", "Use tokens with dots between them, such as orders.created; percent-encode what a path cannot hold.", 0},
-	{errBadKey, 400, "key", "Unusable Idempotency-Key", "Send one key of up to 512 bytes of UTF-8 without control characters and slashes, or none.", 0},
-	{errBadQuery, 400, "query", "Unknown query parameter", "Leave the query away.", 0},
-	{errNatsHeader, 400, "header", "Nats- headers are not for clients", "Leave it away.", 0},
-	{errEvent, 400, "cloudevent", "Not a CloudEvent", "Send what CloudEvents 1.0 asks for: specversion 1.0, id, source and type, as ce- headers or as members of the JSON document.", 0},
-	{errBodyBroken, 400, "body", "Body incomplete", "Nothing was published. Send the request again.", 0},
-	{errNoToken, 401, "token", "Token needed", "Send the header Authorization: Bearer TOKEN with auth.token of cluster.yaml.", 0},
-	{errWrongToken, 401, "token", "Token refused", "Compare the token with auth.token of cluster.yaml.", 0},
-	{errNoPath, 404, "path", "Nothing here", "POST a message to /v1/publish/SUBJECT (a slash in a subject is %2F).", 0},
-	{errNoStream, 404, "no-stream", "No stream takes this subject", "Use a subject that is taken, or add it to a stream in cluster.yaml.", 0},
-	{errMethod, 405, "method", "Method not allowed", "Use POST.", 0},
-	{errBodySlow, 408, "slow", "Body too slow", "Nothing was published. Send the request again.", 0},
-	{errTooLarge, 413, "too-large", "Message too large", "Split the message, or store the large part elsewhere and publish a reference.", 0},
-	{errBadMedia, 415, "media", "Unsupported body", "Send one message, as it is, for each request.", 0},
-	{errKeyReused, 422, "key-reused", "Idempotency-Key reused with another message", "This message was not stored. Send it under a key of its own.", 0},
-	{errBusy, 429, "busy", "Too much in flight", "This message was not stored. Send fewer at a time, or repeat later.", 1},
-	{errHeadersTooLarge, 431, "headers-too-large", "Headers too large", "Send fewer or shorter headers that travel with the message.", 0},
-	{errRefused, 500, "refused", "Refused by the stream", "Look at the stream's configuration: another program may have changed it.", 0},
-	{errNotOpen, 503, "not-up", "Not up", "Repeat in a moment, or at another node.", 1},
-	{errStopping, 503, "stopping", "Stopping", "At another node: " + sameKey, 1},
-	{errClientGone, 503, "gone", "Given up", sameKey, 1},
-	{errStreamFull, 503, "stream-full", "Stream full", "Nothing is thrown away for new messages. See that Postgres can be reached, or raise max_bytes. " + sameKey, 5},
-	{errNoResources, 503, "storage", "Storage used up", "Give the nodes more disk, or lower max_bytes. " + sameKey, 5},
-	{errNoQuorum, 503, "no-quorum", "Not acknowledged", "Whether it was stored is not known. " + sameKey, 1},
-	{errUncompared, 503, "not-compared", "Not compared", sameKey, 1},
-	{errTrimmed, 503, "trimmed", "No longer comparable", "Once the duplicate_window is over the message is taken again and compared in Postgres. " + sameKey, 5},
+	{errBadSubject, 400, "subject", "Not a subject to publish to", "Use tokens with dots between them, such as orders.created; percent-encode what a path cannot hold.", "", 0},
+	{errBadKey, 400, "key", "Unusable Idempotency-Key", "Send one key of up to 512 bytes of UTF-8 without control characters and slashes, or none; a batch of lines must have one, and CloudEvents have their own.", "", 0},
+	{errNoKey, 400, "key", "Idempotency-Key needed", "Send a key of your own choice with the batch, such as the name of its file, and the same one whenever you repeat it.", "", 0},
+	{errBadQuery, 400, "query", "Unusable query parameter", "There are ack=quorum, ack=stored with timeout=5s, and for NDJSON first_line=1.", "", 0},
+	{errNatsHeader, 400, "header", "Nats- headers are not for clients", "Leave it away.", "", 0},
+	{errEvent, 400, "cloudevent", "Not a CloudEvent", "Send what CloudEvents 1.0 asks for: specversion 1.0, id, source and type, as ce- headers or as members of the JSON document.", "", 0},
+	{errDecoding, 400, "decoding", "Body cannot be decompressed", "Send one whole and unbroken gzip or zstd stream, and nothing behind it; of a batch, what came before is published.", "", 0},
+	{errEmptyBatch, 400, "empty-batch", "Empty batch", "Send one JSON text a line, or at least one event.", "", 0},
+	{errBadSequence, 400, "sequence", "Not a sequence", "Use the seq of the answer to a publish.", "", 0},
+	{errBodyBroken, 400, "body", "Body incomplete", "", noneYet, 0},
+	{errNoToken, 401, "token", "Token needed", "Send the header Authorization: Bearer TOKEN with auth.token of cluster.yaml.", "", 0},
+	{errWrongToken, 401, "token", "Token refused", "Compare the token with auth.token of cluster.yaml.", "", 0},
+	{errNoPath, 404, "path", "Nothing here", "POST to /v1/publish/SUBJECT (a slash in a subject is %2F), or GET /v1/receipts/STREAM/SEQ.", "", 0},
+	{errNoStream, 404, "no-stream", "No stream takes this subject", "Use a subject that is taken, or add it to a stream in cluster.yaml.", "", 0},
+	{errUnknownStream, 404, "no-such-stream", "No such stream", "Use a stream of cluster.yaml, as the answer to a publish names it.", "", 0},
+	{errMethod, 405, "method", "Method not allowed", "Use POST.", "", 0},
+	{errReceiptMethod, 405, "method", "Method not allowed", "Use GET.", "", 0},
+	{errBodySlow, 408, "slow", "Body too slow", "", noneYet, 0},
+	{errTooLarge, 413, "too-large", "Message too large", "Split the message, or store the large part elsewhere and publish a reference.", "", 0},
+	{errBatchTooLarge, 413, "batch-too-large", "Batch too large", "What came before is published. Send the rest as another batch.", "", 0},
+	{errBadEncoding, 415, "encoding", "Unsupported Content-Encoding", "Compress the body with gzip or zstd, or not at all.", "", 0},
+	{errKeyReused, 422, "key-reused", "Idempotency-Key reused with another message", "This message was not stored. Send it under a key of its own.", "", 0},
+	{errNotJSON, 422, "not-json", "Line is not JSON", "Send one JSON text a line, in UTF-8.", "", 0},
+	{errLines, 422, "lines", "Some of the batch was refused", "The others are stored. " + mendLines + " Repeating the whole batch as it is is safe, and gives the same answer.", "", 0},
+	{errDeadLetter, 422, "dead-letter", "Dead letter", "It is kept in landfall.dead_letters: see app dead-letters show. Mend the message and send it under another key, or mend the table and retry the dead letter.", "", 0},
+	{errBusy, 429, "busy", "Too much in flight", "Nothing of it was stored. Send fewer at a time, or repeat later.", "", 1},
+	{errHeadersTooLarge, 431, "headers-too-large", "Headers too large", "Send fewer or shorter headers that travel with the message.", "", 0},
+	{errRefused, 500, "refused", "Refused by the stream", "Look at the stream's configuration: another program may have changed it.", "", 0},
+	{errGap, 500, "gap", "Lost", "The nodes' disks have lost what they promised to keep: see landfall.gaps and app verify. Send the message again under another key.", "", 0},
+	{errNotOpen, 503, "not-up", "Not up", "Repeat in a moment, or at another node.", "", 1},
+	{errNotAsked, 503, "not-asked", "Postgres could not be asked", "What was acknowledged is safe in the stream. Ask again later.", "", 5},
+	{errStopping, 503, "stopping", "Stopping", "At another node:", sameKey, 1},
+	{errClientGone, 503, "gone", "Given up", "", sameKey, 1},
+	{errStreamFull, 503, "stream-full", "Stream full", "Nothing is thrown away for new messages. See that Postgres can be reached, or raise max_bytes.", sameKey, 5},
+	{errNoResources, 503, "storage", "Storage used up", "Give the nodes more disk, or lower max_bytes.", sameKey, 5},
+	{errNoQuorum, 503, "no-quorum", "Not acknowledged", "Whether it was stored is not known.", sameKey, 1},
+	{errUncompared, 503, "not-compared", "Not compared", "", sameKey, 1},
+	{errTrimmed, 503, "trimmed", "No longer comparable", "Once the duplicate_window is over the message is taken again and compared in Postgres.", sameKey, 5},
 }
 
 // unforeseen is the answer to an error that the table does not know.
-var unforeseen = refusal{nil, 500, "internal", "Internal error", "See this node's log.", 0}
+var unforeseen = refusal{nil, 500, "internal", "Internal error", "See this node's log.", "", 0}
 
 func refusalOf(err error) refusal {
 	for _, r := range refusals {
@@ -110,28 +141,46 @@ type problem struct {
 	MsgID  string `json:"msg_id,omitempty"` // under which the message may be repeated
 }
 
+// isRefusal tells whether the error is one of the table's.
+func isRefusal(err error) bool { return refusalOf(err).err != nil }
+
+func (like refusal) kind() string { return "urn:landfall:problem:" + like.name }
+
+func (like refusal) problem(err error) problem {
+	return problem{
+		Type: like.kind(), Title: like.title, Status: like.status,
+		Detail: err.Error(), Advice: strings.TrimSpace(like.advice + " " + like.repeat),
+	}
+}
+
 // refuse answers with a problem. m is the message, as far as it is known.
 func (d *Door) refuse(w http.ResponseWriter, r *http.Request, m *incoming, err error) {
 	like := refusalOf(err)
-	p := problem{
-		Type: "urn:landfall:problem:" + like.name, Title: like.title, Status: like.status,
-		Detail: err.Error(), Advice: like.advice,
-	}
+	p := like.problem(err)
 	if m != nil && like.after > 0 {
 		p.MsgID = m.id
 	}
+	d.log(r, m, like, err)
+	like.respond(w, p)
+}
+
+// respond answers with a problem document and the headers that belong to it.
+func (like refusal) respond(w http.ResponseWriter, document any) {
 	h := w.Header()
 	if like.after > 0 {
 		h.Set("Retry-After", strconv.Itoa(like.after))
 	}
-	switch like.status {
-	case http.StatusUnauthorized:
+	switch like.err {
+	case errNoToken, errWrongToken:
 		h.Set("WWW-Authenticate", `Bearer realm="landfall"`)
-	case http.StatusMethodNotAllowed:
+	case errMethod:
 		h.Set("Allow", http.MethodPost)
+	case errReceiptMethod:
+		h.Set("Allow", http.MethodGet+", "+http.MethodHead)
+	case errBadEncoding:
+		h.Set("Accept-Encoding", takenEncodings)
 	}
-	d.log(r, m, like, err)
-	respond(w, like.status, "application/problem+json", p)
+	respond(w, like.status, "application/problem+json", document)
 }
 
 // log tells the operator what the client was told: loudly what is the
@@ -139,9 +188,9 @@ func (d *Door) refuse(w http.ResponseWriter, r *http.Request, m *incoming, err e
 func (d *Door) log(r *http.Request, m *incoming, like refusal, err error) {
 	level := slog.LevelDebug
 	switch like.err {
-	case errNoQuorum, errStreamFull, errNoResources, errUncompared, errTrimmed:
+	case errNoQuorum, errStreamFull, errNoResources, errUncompared, errTrimmed, errNotAsked:
 		level = slog.LevelWarn
-	case errRefused, nil:
+	case errRefused, errGap, nil:
 		level = slog.LevelError
 	}
 	attrs := []any{"status", like.status, "client", r.RemoteAddr, "err", err}

@@ -26,7 +26,7 @@ func TestProblemsGolden(t *testing.T) {
 		w := httptest.NewRecorder()
 		d.refuse(w, httptest.NewRequest("POST", "/v1/publish/messages", nil), m, err)
 		fmt.Fprintf(&got, "%d\n", w.Code)
-		for _, h := range []string{"Content-Type", "Retry-After", "WWW-Authenticate", "Allow"} {
+		for _, h := range []string{"Content-Type", "Retry-After", "WWW-Authenticate", "Allow", "Accept-Encoding"} {
 			if v := w.Header().Get(h); v != "" {
 				fmt.Fprintf(&got, "%s: %s\n", h, v)
 			}

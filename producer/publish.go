@@ -47,6 +47,8 @@ type receipt struct {
 	Seq       uint64 `json:"seq"`
 	MsgID     string `json:"msg_id"`
 	Duplicate bool   `json:"duplicate"`
+
+	known bool // JetStream knew the id: an earlier request's, or an attempt's of this one
 }
 
 // publish has the message acknowledged by its stream's quorum, repeating it
@@ -105,7 +107,7 @@ func attempt(ctx, bell context.Context, b *Backend, m *incoming) (*jetstream.Pub
 // settle makes an acknowledgement the answer. If JetStream knew the key, the
 // stored message must be this one (compare.go).
 func (d *Door) settle(ctx context.Context, b *Backend, m *incoming, ack *jetstream.PubAck, unknown bool) (receipt, error) {
-	done := receipt{Stream: ack.Stream, Seq: ack.Sequence, MsgID: m.id}
+	done := receipt{Stream: ack.Stream, Seq: ack.Sequence, MsgID: m.id, known: ack.Duplicate}
 	if !ack.Duplicate || m.made { // nobody but this request knows an id made here
 		return done, nil
 	}

@@ -31,73 +31,125 @@ func (m *incoming) msg() *nats.Msg {
 	return &nats.Msg{Subject: m.subject, Header: h, Data: m.data}
 }
 
-// accept makes a message of a request, body and all, in the slot's room.
-func (d *Door) accept(r *http.Request, escapedSubject string, s *slot) (*incoming, error) {
-	m, err := d.parse(r, escapedSubject)
-	if err != nil {
-		return nil, err
+// form is what a body holds.
+type form int
+
+const (
+	plain          form = iota // one message, as it is
+	binaryMode                 // the data of a CloudEvent; its attributes are headers
+	structuredMode             // a CloudEvent as one JSON document
+	batchOfLines               // NDJSON
+	batchOfEvents              // CloudEvents in a JSON array
+)
+
+func (f form) isBatch() bool { return f == batchOfLines || f == batchOfEvents }
+
+// formOf tells the form by the headers. CloudEvents' own headers come first:
+// with them the Content-Type is that of the data.
+func formOf(h http.Header) form {
+	types := h.Values("Content-Type")
+	has := func(wanted ...string) bool {
+		return slices.ContainsFunc(types, func(v string) bool { return slices.Contains(wanted, mediaType(v)) })
 	}
-	limit, err := d.bodyLimit(m.header)
-	if err != nil {
-		return m, err
+	switch {
+	case has(batchType):
+		return batchOfEvents
+	case has(eventType):
+		return structuredMode
+	case isEvent(h):
+		return binaryMode
+	case has("application/x-ndjson", "application/ndjson", "application/jsonl", "application/jsonlines", "application/x-jsonlines"):
+		return batchOfLines
 	}
-	m.data, err = readBody(r, limit, s)
-	return m, err
+	return plain
+}
+
+// request is what is known of a request before its body is read.
+type request struct {
+	query
+	form     form
+	encoding encoding
+
+	// like is a single message but for its data, or what the messages of a
+	// batch have in common; then its id is the key, if there is one.
+	like incoming
 }
 
 // parse judges everything of a request but its body.
-func (d *Door) parse(r *http.Request, escapedSubject string) (*incoming, error) {
-	subject, err := parseSubject(escapedSubject)
-	if err != nil {
+func (d *Door) parse(r *http.Request, escapedSubject string) (*request, error) {
+	q := &request{form: formOf(r.Header)}
+	var err error
+	if q.like.subject, err = parseSubject(escapedSubject); err != nil {
 		return nil, err
 	}
-	if err := parseQuery(r); err != nil {
+	if q.query, err = parseQuery(r.URL.RawQuery); err != nil {
 		return nil, err
 	}
-	if err := plainBody(r.Header); err != nil {
+	if q.first != 0 && q.form != batchOfLines {
+		return nil, fmt.Errorf("%w: first_line is for NDJSON", errBadQuery)
+	}
+	if q.encoding, err = encodingOf(r.Header); err != nil {
 		return nil, err
 	}
-	id, made, err := idOf(r.Header)
-	if err != nil {
+	if q.like.header, err = travelling(r.Header); err != nil {
 		return nil, err
 	}
-	header, err := travelling(r.Header)
-	if err != nil {
+	if err := q.identify(r.Header); err != nil {
 		return nil, err
 	}
-	header[message.IDHeader] = []string{id}
-	stream, err := streamOf(d.o.Streams, subject)
-	if err != nil {
-		return nil, err
-	}
-	return &incoming{stream: stream, subject: subject, id: id, made: made, header: header}, nil
+	q.like.stream, err = streamOf(d.o.Streams, q.like.subject)
+	return q, err
 }
 
-// parseQuery refuses every query parameter: none has a meaning for a single
-// message, and one that is ignored would promise what is not done.
-func parseQuery(r *http.Request) error {
-	if r.URL.RawQuery == "" {
-		return nil
+// identify finds the message's id, or what makes one with each message of a
+// batch, and the headers that depend on it.
+func (q *request) identify(h http.Header) error {
+	m := &q.like
+	var err error
+	switch q.form {
+	case plain:
+		m.id, m.made, err = idOf(h)
+		m.header[message.IDHeader] = []string{m.id}
+	case batchOfLines:
+		if h.Values("Idempotency-Key") == nil {
+			return errNoKey
+		}
+		m.id, _, err = idOf(h)
+		m.header["Content-Type"] = []string{"application/json"}
+	default:
+		if h.Values("Idempotency-Key") != nil {
+			return fmt.Errorf("%w: the source and the id of a CloudEvent are its key", errBadKey)
+		}
+		if q.form == binaryMode {
+			m.id, m.header, err = binaryEvent(h, m.header)
+		}
 	}
-	if r.URL.Query().Has("ack") {
-		return fmt.Errorf("%w: the answer to a single message always waits for the stream's quorum, and for nothing else", errBadQuery)
-	}
-	return fmt.Errorf("%w: %q", errBadQuery, r.URL.RawQuery)
+	return err
 }
 
-// plainBody refuses bodies that mean something other than the message itself.
-func plainBody(h http.Header) error {
-	for _, v := range h.Values("Content-Type") {
-		if mediaType(v) == "application/x-ndjson" {
-			return fmt.Errorf("%w: application/x-ndjson is a batch, and a request takes one message", errBadMedia)
+// accept reads a single message's body in the slot's room, and makes the
+// message of it. It returns the message as far as it is known, also on errors.
+func (d *Door) accept(r *http.Request, q *request, s *slot) (*incoming, error) {
+	m := q.like
+	if q.form == structuredMode {
+		doc, err := d.readBody(r, q.encoding, maxDocument(d.o.MaxPayload), s)
+		if err != nil {
+			return nil, err
+		}
+		if m.id, m.header, m.data, err = structuredEvent(doc, q.like.header); err != nil {
+			return nil, err
 		}
 	}
-	for _, v := range h.Values("Content-Encoding") {
-		if !strings.EqualFold(strings.TrimSpace(v), "identity") {
-			return fmt.Errorf("%w: the body is compressed (%q)", errBadMedia, v)
-		}
+	limit, err := d.bodyLimit(m.header)
+	switch {
+	case err != nil:
+		return &m, err
+	case q.form != structuredMode:
+		m.data, err = d.readBody(r, q.encoding, limit, s)
+	case len(m.data) > limit:
+		err = tooLarge(limit)
 	}
-	return nil
+	return &m, err
 }
 
 // mediaType is a Content-Type without its parameters. It does not insist on a

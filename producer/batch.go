@@ -1,0 +1,167 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"math"
+	"net/http"
+	"slices"
+	"time"
+)
+
+// serveBatch publishes the messages of a batch while they come in.
+//
+// What it answers is decided at the end; a client reads nothing before it has
+// sent everything, unless the batch ends early.
+func (d *Door) serveBatch(w http.ResponseWriter, r *http.Request, b *Backend, q *request) {
+	// A batch lasts as long as it comes in fast enough.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	s := &summary{Stream: q.like.stream, Key: q.like.id}
+	var floor uint64
+	if q.stored {
+		floor = b.Receipts.Cursor(q.like.stream)
+	}
+	in, err := d.sendBatch(w, r, b, q, s)
+	if in == nil {
+		allowAnswer(w)
+		d.refuse(w, r, nil, err)
+		return
+	}
+	switch {
+	case err == nil && s.acked+s.refused == 0:
+		err = errEmptyBatch
+	case err == nil && q.stored && s.acked > 0:
+		if s.lastOld {
+			floor = math.MaxUint64
+		}
+		err = d.storedBatch(r.Context(), b, q, in, s, floor)
+	}
+	allowAnswer(w)
+	d.sum(w, r, q, s, err)
+}
+
+// sendBatch sends the batch, in a room that is free again when it returns: a
+// batch that waits for Postgres, or for its answer to be read, takes none. The
+// returned items are nil if nothing of them was looked at.
+func (d *Door) sendBatch(w http.ResponseWriter, r *http.Request, b *Backend, q *request, s *summary) (items, error) {
+	room, err := d.gate.enterBatch()
+	if err != nil {
+		return nil, err
+	}
+	defer room.leave()
+	wire, ctx, cancel := newPacedBody(w, r, d.o.BodyTimeout)
+	defer cancel()
+	body, err := openBatch(wire, q.encoding, d.o.MaxBatchBytes, room.reserve)
+	if err != nil {
+		return nil, err
+	}
+	defer body.close()
+	in, err := d.itemsOf(q, body)
+	if err != nil {
+		return nil, err
+	}
+	s.tally, err = d.send(ctx, b, q.like.stream, room, in)
+	s.through = max(s.through, q.before())
+	return in, err
+}
+
+// itemsOf cuts a body into the messages of its form.
+func (d *Door) itemsOf(q *request, body io.Reader) (items, error) {
+	if q.form == batchOfLines {
+		return d.newLines(body, &q.like, q.before()+1)
+	}
+	events := d.newEvents(body, &q.like)
+	if q.stored {
+		return &remembered{items: events, seed: maphash.MakeSeed()}, nil
+	}
+	return events, nil
+}
+
+// before is the number in front of the batch's first item.
+func (q *request) before() uint64 { return max(q.first, 1) - 1 }
+
+// recognising items are those that know their messages' ids again.
+type recognising interface {
+	items
+	number(id string) (n uint64, ok bool)
+}
+
+// maxRemembered is how many events a batch may have if it waits for Postgres:
+// their ids tell which dead letters are the batch's, and are kept until then.
+const maxRemembered = 100_000
+
+// remembered are items whose ids say nothing about their numbers, which run
+// from 1 without a gap. It keeps a hash of each id: enough to find a message
+// of this batch again among the few that were refused by Postgres.
+type remembered struct {
+	items
+	seed   maphash.Seed
+	hashes []uint64 // by number; 0 for an item that is none
+}
+
+func (k *remembered) next() (item, error) {
+	it, err := k.items.next()
+	if err != nil {
+		return it, err
+	}
+	if len(k.hashes) == maxRemembered {
+		return item{}, fmt.Errorf("%w: with ack=stored a batch may have %d events", errBatchTooLarge, maxRemembered)
+	}
+	var sum uint64
+	if it.m != nil {
+		sum = maphash.String(k.seed, it.m.id)
+	}
+	k.hashes = append(k.hashes, sum)
+	return it, nil
+}
+
+func (k *remembered) number(id string) (uint64, bool) {
+	i := slices.Index(k.hashes, maphash.String(k.seed, id))
+	return uint64(i + 1), i >= 0
+}
+
+// storedBatch waits until Postgres has the whole batch, and adds its dead
+// letters to what was refused.
+func (d *Door) storedBatch(ctx context.Context, b *Backend, q *request, in items, s *summary, floor uint64) error {
+	ctx, cancel := d.wait(ctx, q)
+	defer cancel()
+	s.Stored = new(bool)
+	last, err := b.Receipts.Await(ctx, s.Stream, s.last, s.lastID, floor)
+	if err != nil {
+		return nil //nolint:nilerr // not by the deadline: that is no failure, and the answer says so
+	}
+	if err := gone(s.Stream, last); err != nil {
+		return err
+	}
+	*s.Stored = d.rejected(ctx, b, s, in.(recognising))
+	return nil
+}
+
+// rejected adds the batch's dead letters to what was refused, the first of
+// them with their reasons. It asks until it is told, or the context ends: then
+// it is false.
+func (d *Door) rejected(ctx context.Context, b *Backend, s *summary, in recognising) bool {
+	var pause backoff
+	for {
+		var count uint64
+		var dead []refusedItem
+		err := b.Receipts.Rejected(ctx, s.Stream, s.first, s.last, func(r messageReceipt) {
+			n, ok := in.number(r.ID)
+			if !ok {
+				return
+			}
+			if count++; count <= maxProblems {
+				dead = append(dead, refusedItem{n: n, err: deadLetter(s.Stream, r)})
+			}
+		})
+		if err == nil {
+			s.bury(count, dead)
+			return true
+		}
+		if !pause.wait(ctx, context.Background()) {
+			return false
+		}
+	}
+}
