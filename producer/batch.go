@@ -30,7 +30,7 @@ func (d *Door) serveBatch(w http.ResponseWriter, r *http.Request, b *Backend, q 
 		return
 	}
 	switch {
-	case err == nil && s.acked+s.refused == 0:
+	case err == nil && s.acked+s.refused == 0 && q.form == batchOfLines: // no events are a batch, too
 		err = errEmptyBatch
 	case err == nil && q.stored && s.acked > 0:
 		if s.lastOld {

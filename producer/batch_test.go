@@ -61,7 +61,7 @@ func serve(t *testing.T, o Options, receipts Receipts, change func(*http.Server)
 	}
 	t.Cleanup(d.Close)
 	srv := httptest.NewUnstartedServer(d)
-	srv.Config = Server(d, slog.New(slog.DiscardHandler))
+	srv.Config = Server(watched(d), slog.New(slog.DiscardHandler))
 	if change != nil {
 		change(srv.Config)
 	}

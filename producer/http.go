@@ -36,6 +36,10 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path := r.URL.EscapedPath()
+	if path == openAPIPath {
+		d.serveOpenAPI(w, r)
+		return
+	}
 	if place, ok := strings.CutPrefix(path, receiptsPath); ok && strings.Count(place, "/") == 1 {
 		d.serveReceipt(w, r, place)
 		return

@@ -34,7 +34,7 @@ func (c call) at(h http.Handler) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
 	r.Header = c.header.Clone()
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
+	watched(h).ServeHTTP(w, r)
 	return w
 }
 

@@ -79,7 +79,7 @@ func TestBrokenBodies(t *testing.T) {
 	logged := recorded{errs: make(chan error, 8)}
 	d, _, js := opened(t, Options{BodyTimeout: 200 * time.Millisecond, Log: slog.New(logged)})
 	srv := httptest.NewUnstartedServer(d)
-	srv.Config = Server(d, slog.New(slog.DiscardHandler))
+	srv.Config = Server(watched(d), slog.New(slog.DiscardHandler))
 	srv.Start()
 	t.Cleanup(srv.Close)
 	const head = "POST /v1/publish/messages HTTP/1.1\r\nHost: x\r\n"
@@ -132,7 +132,7 @@ func TestHoldOverAConnection(t *testing.T) {
 	t.Parallel()
 	w := &world{events: []event{lost, ack}}
 	d := w.door(Options{BodyTimeout: 100 * time.Millisecond})
-	srv := httptest.NewServer(d)
+	srv := httptest.NewServer(watched(d))
 	t.Cleanup(srv.Close)
 	body := strings.Repeat("0123456789", 5000)
 	res, err := http.Post(srv.URL+"/v1/publish/messages", "", struct{ *strings.Reader }{strings.NewReader(body)})

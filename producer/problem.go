@@ -28,7 +28,7 @@ var (
 	errUnknownStream   = errors.New("there is no stream")
 	errNoStream        = errors.New("no stream takes")
 	errMethod          = errors.New("publishing is a POST")
-	errReceiptMethod   = errors.New("asking for a receipt is a GET")
+	errGetMethod       = errors.New("this is asked for with GET")
 	errBodySlow        = errors.New("the body did not arrive in time")
 	errTooLarge        = errors.New("the body is too large")
 	errBatchTooLarge   = errors.New("the batch is too large")
@@ -85,16 +85,16 @@ var refusals = [...]refusal{
 	{errNatsHeader, 400, "header", "Nats- headers are not for clients", "Leave it away.", "", 0},
 	{errEvent, 400, "cloudevent", "Not a CloudEvent", "Send what CloudEvents 1.0 asks for: specversion 1.0, id, source and type, as ce- headers or as members of the JSON document.", "", 0},
 	{errDecoding, 400, "decoding", "Body cannot be decompressed", "Send one whole and unbroken gzip or zstd stream, and nothing behind it; of a batch, what came before is published.", "", 0},
-	{errEmptyBatch, 400, "empty-batch", "Empty batch", "Send one JSON text a line, or at least one event.", "", 0},
+	{errEmptyBatch, 400, "empty-batch", "Empty batch", "Send one JSON text a line.", "", 0},
 	{errBadSequence, 400, "sequence", "Not a sequence", "Use the seq of the answer to a publish.", "", 0},
 	{errBodyBroken, 400, "body", "Body incomplete", "", noneYet, 0},
 	{errNoToken, 401, "token", "Token needed", "Send the header Authorization: Bearer TOKEN with auth.token of cluster.yaml.", "", 0},
 	{errWrongToken, 401, "token", "Token refused", "Compare the token with auth.token of cluster.yaml.", "", 0},
-	{errNoPath, 404, "path", "Nothing here", "POST to /v1/publish/SUBJECT (a slash in a subject is %2F), or GET /v1/receipts/STREAM/SEQ.", "", 0},
+	{errNoPath, 404, "path", "Nothing here", "POST to /v1/publish/SUBJECT (a slash in a subject is %2F), or GET /v1/receipts/STREAM/SEQ; GET /v1/openapi.json describes both.", "", 0},
 	{errNoStream, 404, "no-stream", "No stream takes this subject", "Use a subject that is taken, or add it to a stream in cluster.yaml.", "", 0},
 	{errUnknownStream, 404, "no-such-stream", "No such stream", "Use a stream of cluster.yaml, as the answer to a publish names it.", "", 0},
 	{errMethod, 405, "method", "Method not allowed", "Use POST.", "", 0},
-	{errReceiptMethod, 405, "method", "Method not allowed", "Use GET.", "", 0},
+	{errGetMethod, 405, "method", "Method not allowed", "Use GET.", "", 0},
 	{errBodySlow, 408, "slow", "Body too slow", "", noneYet, 0},
 	{errTooLarge, 413, "too-large", "Message too large", "Split the message, or store the large part elsewhere and publish a reference.", "", 0},
 	{errBatchTooLarge, 413, "batch-too-large", "Batch too large", "What came before is published. Send the rest as another batch.", "", 0},
@@ -175,7 +175,7 @@ func (like refusal) respond(w http.ResponseWriter, document any) {
 		h.Set("WWW-Authenticate", `Bearer realm="landfall"`)
 	case errMethod:
 		h.Set("Allow", http.MethodPost)
-	case errReceiptMethod:
+	case errGetMethod:
 		h.Set("Allow", http.MethodGet+", "+http.MethodHead)
 	case errBadEncoding:
 		h.Set("Accept-Encoding", takenEncodings)

@@ -297,7 +297,7 @@ func TestClientGone(t *testing.T) {
 		defer cancel()
 		r := httptest.NewRequest("POST", "/v1/publish/messages", nil).WithContext(ctx)
 		rec, start := httptest.NewRecorder(), time.Now()
-		w.door(Options{}).ServeHTTP(rec, r)
+		watched(w.door(Options{})).ServeHTTP(rec, r)
 		refusedWith(t, rec, 503, "gone")
 		if took := time.Since(start); took != 1500*time.Millisecond {
 			t.Errorf("went on for %v", took)

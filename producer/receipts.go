@@ -27,7 +27,7 @@ type stateOf struct {
 // only Postgres is asked, and it cannot know.
 func (d *Door) serveReceipt(w http.ResponseWriter, r *http.Request, place string) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		d.refuse(w, r, nil, fmt.Errorf("%w, not a %s", errReceiptMethod, r.Method))
+		d.refuse(w, r, nil, fmt.Errorf("%w, not a %s", errGetMethod, r.Method))
 		return
 	}
 	got, err := d.receiptAt(r, place)
