@@ -140,3 +140,20 @@ func TestDecodingIsBounded(t *testing.T) {
 		t.Errorf("%d bytes were allocated for at most 100,000", got)
 	}
 }
+
+// The room of the compressed body is free when the message is there.
+func TestDecodedRoom(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("0123456789", 5000)
+	for e, packed := range map[encoding]string{gzipped: gz(text), zstandard: zsAll(t, text)} {
+		d := New(Options{})
+		s := &slot{gate: d.gate}
+		if err := s.grow(len(packed)); err != nil {
+			t.Fatal(err)
+		}
+		plain, err := d.decoders.decode(e, []byte(packed)[:len(packed):len(packed)], 1<<20, s)
+		if err != nil || string(plain) != text || s.bytes != int64(cap(plain)) || d.gate.bytes != s.bytes {
+			t.Errorf("%s: %v; %d bytes, room for %d", e, err, cap(plain), s.bytes)
+		}
+	}
+}

@@ -110,6 +110,23 @@ func TestLinesBreakOff(t *testing.T) {
 	}
 }
 
+// What is in flight stays as it was read, whatever is read after it.
+func TestLinesAreCopies(t *testing.T) {
+	t.Parallel()
+	ls, err := New(Options{}).newLines(strings.NewReader("11\n22\n"), &incoming{id: "k", header: nats.Header{}}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ls.r.r = bufio.NewReaderSize(iotest.OneByteReader(strings.NewReader("11"+strings.Repeat(" ", 14)+"\n22"+strings.Repeat(" ", 14)+"\n")), 16)
+	var all []item
+	for it, err := ls.next(); err == nil; it, err = ls.next() {
+		all = append(all, it)
+	}
+	if len(all) != 2 || strings.TrimSpace(string(all[0].m.data)) != "11" || all[0].m.header.Get("Nats-Msg-Id") != "k/1" {
+		t.Errorf("%d items; the first has become %+v", len(all), all[0].m)
+	}
+}
+
 func TestLineNumbers(t *testing.T) {
 	t.Parallel()
 	ls := &ndjson{like: &incoming{id: "k"}}

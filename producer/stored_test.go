@@ -24,6 +24,7 @@ type books struct {
 
 	mu       sync.Mutex // guards the rest
 	by       map[uint64]message.Receipt
+	unheard  int      // awaited when there was no time any more
 	troubled int      // so many calls of Rejected fail before one succeeds
 	asked    []string // what was awaited: sequence, id, floor
 }
@@ -34,6 +35,9 @@ func (b *books) Await(ctx context.Context, _ string, seq uint64, id string, floo
 	b.mu.Lock()
 	r, ok := b.by[seq]
 	b.asked = append(b.asked, fmt.Sprintf("%d %s %d", seq, id, floor))
+	if ctx.Err() != nil {
+		b.unheard++
+	}
 	b.mu.Unlock()
 	if !ok {
 		<-ctx.Done()
@@ -127,16 +131,20 @@ func TestStored(t *testing.T) {
 // when too many wait, one more does not.
 func TestStoredWaitsBeside(t *testing.T) {
 	t.Parallel()
-	e := serve(t, Options{MaxInFlight: 2}, &books{}, nil)
+	b := &books{}
+	e := serve(t, Options{MaxInFlight: 2}, b, nil)
 	var held sync.WaitGroup
 	for i := range 2 {
 		held.Go(func() {
-			like(t, post("messages?ack=stored&timeout=500ms", "x", "Idempotency-Key", fmt.Sprint(i)).at(e), 202, `{"stored":false}`)
+			like(t, post("messages?ack=stored&timeout=2s", "x", "Idempotency-Key", fmt.Sprint(i)).at(e), 202, `{"stored":false}`)
 		})
 	}
 	eventually(t, "both wait", func() bool { return e.waiting.Load() == 2 })
 	e.free(t)
-	like(t, post("messages?ack=stored&timeout=30s", "x").at(e), 202, `{"stored":false}`)
+	like(t, post("messages?ack=stored&timeout=3s", "x").at(e), 202, `{"stored":false}`)
+	if b.unheard != 1 {
+		t.Errorf("%d did not wait", b.unheard)
+	}
 	acked(t, post("messages", "x").at(e))
 	held.Wait()
 	if n := e.waiting.Load(); n != 0 {
