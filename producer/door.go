@@ -12,7 +12,8 @@
 // acknowledged. A batch is taken by batch.go, cut into messages by lines.go or
 // event_batch.go, and worded by summary.go. stored.go waits until Postgres has
 // what was acknowledged; receipts.go tells it later. problem.go words what went
-// wrong.
+// wrong. cloudevents.go makes messages of events, and openapi.go describes all
+// of it to programs.
 package producer
 
 import (
