@@ -32,6 +32,8 @@ const (
 type laneWorld struct {
 	events  []event
 	latency time.Duration
+	pace    time.Duration // one message is stored in
+	free    time.Time     // when the next one can be
 	status  chan nats.Status
 	flight  *flight
 
@@ -44,6 +46,7 @@ type laneWorld struct {
 	every   int // and each message whose number it divides; 0: none
 	broken  int // so many reads fail before one succeeds
 	trimmed bool
+	foreign bool // replicas have other messages at those sequences
 	ranges  int
 	reads   int
 }
@@ -73,7 +76,11 @@ func (w *laneWorld) send(m *incoming, t tag) error {
 	other := reply{tag: t, ack: jetstream.PubAck{Stream: "OTHER", Sequence: 7}}
 	switch e {
 	case ack:
-		w.answer(w.latency, w.store(m, t))
+		if now := time.Now(); w.free.Before(now) {
+			w.free = now
+		}
+		w.free = w.free.Add(w.pace)
+		w.answer(w.latency+time.Until(w.free), w.store(m, t))
 	case nobody:
 		w.answer(0, reply{tag: t, err: nats.ErrNoResponders})
 	case unavailable:
@@ -142,7 +149,12 @@ func (w *laneWorld) put(m *incoming) uint64 {
 	return uint64(len(w.stored))
 }
 
-func (w *laneWorld) rangeRead(_ context.Context, _ string, first, last uint64) ([]message.Message, error) {
+func (w *laneWorld) rangeRead(ctx context.Context, _ string, first, last uint64) ([]message.Message, error) {
+	select {
+	case <-time.After(w.latency):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ranges++
@@ -153,6 +165,9 @@ func (w *laneWorld) rangeRead(_ context.Context, _ string, first, last uint64) (
 	var found []message.Message
 	for _, m := range w.stored[:max(0, len(w.stored)-w.lag)] {
 		if m.Seq >= first && m.Seq <= last && (w.every == 0 || m.Seq%uint64(w.every) != 0) {
+			if w.foreign {
+				m = message.Message{Seq: m.Seq, Subject: m.Subject, Data: []byte("of another life")}
+			}
 			found = append(found, m)
 		}
 	}

@@ -154,7 +154,7 @@ func (f *flight) step(now time.Time) (wait time.Duration, ended bool) {
 			f.goBack(now)
 		case probing:
 			if f.window.oldest != w.probe {
-				f.resend(now)
+				f.resend()
 				break
 			}
 			if wait := w.since.Add(attemptTime).Sub(now); wait > 0 {
@@ -188,8 +188,7 @@ func (f *flight) goBack(now time.Time) {
 }
 
 // resend sends again what is in flight behind the probe, which was answered.
-func (f *flight) resend(now time.Time) {
-	f.watch.since = now
+func (f *flight) resend() {
 	for pos := f.window.oldest; pos < f.window.next; pos++ {
 		p := f.window.at(pos)
 		if p == nil || p.condition != waiting || p.attempt == f.watch.attempt {

@@ -248,6 +248,67 @@ func (p *paced) next() (item, error) {
 	return p.listed.next()
 }
 
+// What an earlier attempt is refused with, when the next one is under way, is
+// no news.
+func TestSendIgnoresOldRefusals(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &laneWorld{events: append(slices.Repeat([]event{lateFull}, 10), ack), latency: 500 * time.Millisecond}
+		got, err := w.sendTo(t.Context(), New(Options{Streams: theStreams}), hall{}, &listed{items: numbered(10)})
+		if err != nil || got.acked != 10 || w.seen[len(w.seen)-1].attempt != 2 {
+			t.Error(got, err, w.seen)
+		}
+	})
+}
+
+// When the connection breaks while a batch goes back, nothing overtakes.
+func TestSendNothingOvertakes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &laneWorld{events: append(slices.Repeat([]event{lost}, 10), ack, ack, disconnected, ack)}
+		if got, err := w.sendTo(t.Context(), New(Options{Streams: theStreams}), hall{}, &listed{items: numbered(10)}); err != nil || got.acked != 10 {
+			t.Error(got, err)
+		}
+		for i, m := range w.stored {
+			if m.ID() != numbered(10)[i].m.id {
+				t.Errorf("%s is at %d", m.ID(), m.Seq)
+			}
+		}
+	})
+}
+
+// A stream that takes long for what is in flight, but goes on, is not sent it
+// again.
+func TestSendSlowStream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, room := &laneWorld{latency: time.Millisecond, pace: 20 * time.Millisecond}, &cell{}
+		const count = 3 * windowMessages
+		got, err := w.sendTo(t.Context(), New(Options{Streams: theStreams}), room, &listed{items: numbered(count)})
+		if err != nil || got.acked != count || w.repeated() || room.mostMessages != windowMessages {
+			t.Error(got, err, room.mostMessages)
+		}
+	})
+}
+
+// Large messages are few in flight, and one that is larger than the window
+// goes alone.
+func TestSendLargeMessages(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, room := &laneWorld{latency: time.Millisecond}, &cell{}
+		all := numbered(40)
+		for i := range all {
+			all[i].m.data = make([]byte, 1<<20-100)
+		}
+		all[20].m.data = make([]byte, 2*windowBytes)
+		got, err := w.sendTo(t.Context(), New(Options{Streams: theStreams}), room, &listed{items: all})
+		if err := errors.Join(err, room.check()); err != nil || got.acked != 40 || room.mostMessages != 4 {
+			t.Error(got, err, room.mostMessages)
+		}
+	})
+}
+
 // A client that goes away ends its batch.
 func TestSendClientGone(t *testing.T) {
 	t.Parallel()
