@@ -82,7 +82,7 @@ func (w *laneWorld) send(m *incoming, t tag) error {
 		w.free = w.free.Add(w.pace)
 		w.answer(w.latency+time.Until(w.free), w.store(m, t))
 	case nobody:
-		w.answer(0, reply{tag: t, err: nats.ErrNoResponders})
+		w.answer(w.latency, reply{tag: t, err: nats.ErrNoResponders})
 	case unavailable:
 		refusal(w.latency, 503, 10008)
 	case full:
