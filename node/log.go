@@ -59,6 +59,13 @@ func isChatter(text string) bool {
 	return false
 }
 
+// writeFailed is in what the server says when a file could not be written: the
+// stream, consumer or Raft group it belongs to has stopped for good, while the
+// server goes on without it, and the cluster believes that it has a replica.
+// Only a restart brings it back, so the process has to end. The server tells
+// nobody but its log.
+const writeFailed = "ritical write error: "
+
 func (l *serverLog) line(level slog.Level, format string, v []any) {
 	if l.stopping.Load() {
 		level = min(level, slog.LevelDebug)
@@ -86,9 +93,16 @@ func (l *serverLog) line(level slog.Level, format string, v []any) {
 
 func (l *serverLog) Noticef(format string, v ...any) { l.line(slog.LevelDebug, format, v) }
 func (l *serverLog) Warnf(format string, v ...any)   { l.line(slog.LevelWarn, format, v) }
-func (l *serverLog) Errorf(format string, v ...any)  { l.line(slog.LevelError, format, v) }
 func (l *serverLog) Debugf(format string, v ...any)  { l.line(slog.LevelDebug, format, v) }
 func (l *serverLog) Tracef(format string, v ...any)  { l.line(slog.LevelDebug-4, format, v) }
+
+// Errorf also ends the process when the server can no longer write.
+func (l *serverLog) Errorf(format string, v ...any) {
+	l.line(slog.LevelError, format, v)
+	if text := fmt.Sprintf(format, v...); strings.Contains(text, writeFailed) && !l.stopping.Load() {
+		l.fatal(fmt.Errorf("nats-server: %s", text))
+	}
+}
 
 // Fatalf is how the server says that it cannot go on, and then goes on.
 func (l *serverLog) Fatalf(format string, v ...any) {

@@ -45,6 +45,29 @@ func TestAlike(t *testing.T) {
 	}
 }
 
+// A server that can no longer write one of its files has to be restarted.
+func TestServerLogWriteFailed(t *testing.T) {
+	t.Parallel()
+	stopping := new(atomic.Bool)
+	var fatal []error
+	l := &serverLog{log: slog.New(slog.DiscardHandler), stopping: stopping, fatal: func(err error) { fatal = append(fatal, err) }}
+	l.Errorf("Slow Consumer")
+	l.Warnf("%s", "Error writing term and vote file")
+	if len(fatal) != 0 {
+		t.Fatal(fatal)
+	}
+	l.Errorf("Filestore [MESSAGES] Critical write error: %v", "too many open files")
+	l.Errorf("JetStream stream '$G > MESSAGES' critical write error: %v", "too many open files")
+	if len(fatal) != 2 || !strings.Contains(fatal[0].Error(), "too many open files") {
+		t.Errorf("fatal: %v", fatal)
+	}
+	stopping.Store(true)
+	l.Errorf("Filestore [MESSAGES] Critical write error: %v", "closed")
+	if len(fatal) != 2 {
+		t.Errorf("while stopping: %v", fatal)
+	}
+}
+
 // Somebody who knocks for ever, under ever other names, does not fill the log;
 // and what else there is to say is said.
 func TestServerLogRepeats(t *testing.T) {
