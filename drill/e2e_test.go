@@ -47,7 +47,10 @@ func newRig(t *testing.T, o Options) *rig {
 	if o.DatabaseURL == "" {
 		o.DatabaseURL = pgtest.Database(t)
 	}
-	o.Binary, o.MaxBytes = path, "64MiB"
+	o.Binary = path
+	if o.MaxBytes == "" {
+		o.MaxBytes = "64MiB"
+	}
 	c, err := NewCluster(o)
 	if err != nil {
 		t.Fatal(err)
