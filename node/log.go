@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"regexp"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,7 +17,8 @@ type serverLog struct {
 	log      *slog.Logger
 	stopping *atomic.Bool // what fails while all is being closed is no news
 	fatal    func(error)  // Fatalf returns to the server: somebody must end the process
-	repeats  repeats
+	own      repeats      // of what the server says of itself
+	others   repeats      // of what it says of those who connect
 }
 
 // chatter are the beginnings of warnings and errors that a start or a change
@@ -63,8 +63,9 @@ func isChatter(text string) bool {
 // stream, consumer or Raft group it belongs to has stopped for good, while the
 // server goes on without it, and the cluster believes that it has a replica.
 // Only a restart brings it back, so the process has to end. The server tells
-// nobody but its log.
-const writeFailed = "ritical write error: "
+// nobody but its log. Such a line begins with what it is about: in a line about
+// a connection the words may come from whoever connects.
+var writeFailed = regexp.MustCompile(`^(Filestore|JetStream|RAFT) .*[Cc]ritical write error: `)
 
 func (l *serverLog) line(level slog.Level, format string, v []any) {
 	if l.stopping.Load() {
@@ -81,7 +82,12 @@ func (l *serverLog) line(level slog.Level, format string, v []any) {
 		l.log.Log(context.Background(), level, text)
 		return
 	}
-	say, leftOut := l.repeats.next(alike(text), time.Now())
+	seen := &l.own
+	kind, others := alike(text)
+	if others {
+		seen = &l.others
+	}
+	say, leftOut := seen.next(kind, time.Now())
 	switch {
 	case !say:
 	case leftOut > 0:
@@ -99,7 +105,7 @@ func (l *serverLog) Tracef(format string, v ...any)  { l.line(slog.LevelDebug-4,
 // Errorf also ends the process when the server can no longer write.
 func (l *serverLog) Errorf(format string, v ...any) {
 	l.line(slog.LevelError, format, v)
-	if text := fmt.Sprintf(format, v...); strings.Contains(text, writeFailed) && !l.stopping.Load() {
+	if text := fmt.Sprintf(format, v...); writeFailed.MatchString(text) && !l.stopping.Load() {
 		l.fatal(fmt.Errorf("nats-server: %s", text))
 	}
 }
@@ -108,83 +114,3 @@ func (l *serverLog) Errorf(format string, v ...any) {
 func (l *serverLog) Fatalf(format string, v ...any) {
 	l.fatal(fmt.Errorf("nats-server: "+format, v...))
 }
-
-// The server says the same at every attempt of somebody who knocks with a
-// wrong token, which may be several times a second and for ever. One of like
-// lines in every repeatPause is logged, with how many were left out since the
-// one before. Who knocks chooses what parts of a line say, so the kinds that
-// are told apart are limited; beyond, all lines are alike.
-const (
-	repeatPause = 10 * time.Second
-	repeatKinds = 256
-)
-
-// repeats remembers which lines were logged of late.
-type repeats struct {
-	mu   sync.Mutex
-	seen map[string]*repeat
-}
-
-// repeat is one kind of line.
-type repeat struct {
-	said    time.Time
-	leftOut int // since then
-}
-
-// next tells whether a line of that kind is logged now, and how many were not.
-func (r *repeats) next(kind string, now time.Time) (say bool, leftOut int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.seen == nil {
-		r.seen = make(map[string]*repeat)
-	}
-	if r.seen[kind] == nil && len(r.seen) >= repeatKinds {
-		r.forget(now)
-		if len(r.seen) >= repeatKinds {
-			kind = ""
-		}
-	}
-	k := r.seen[kind]
-	switch {
-	case k == nil:
-		r.seen[kind] = &repeat{said: now}
-		return true, 0
-	case now.Sub(k.said) < repeatPause:
-		k.leftOut++
-		return false, 0
-	}
-	leftOut = k.leftOut
-	*k = repeat{said: now}
-	return true, leftOut
-}
-
-// forget drops the kinds that were not heard of for a while.
-func (r *repeats) forget(now time.Time) {
-	for kind, k := range r.seen {
-		if now.Sub(k.said) >= repeatPause {
-			delete(r.seen, kind)
-		}
-	}
-}
-
-// connection is how the server begins a line about one: where it comes from,
-// and its number. number is that, and a port: others at every attempt.
-var (
-	connection = regexp.MustCompile(`^\S+:\d+ - [a-z_]+:\d+ - `)
-	number     = regexp.MustCompile(`:\d+\b`)
-)
-
-// alike is what a line has in common with its repeats. Behind a refused
-// attempt stands the name that the other side has made up.
-func alike(text string) string {
-	if !connection.MatchString(text) {
-		return text
-	}
-	text = number.ReplaceAllString(text, "")
-	if who, _, refused := strings.Cut(text, refusedAttempt); refused {
-		return who + refusedAttempt
-	}
-	return text
-}
-
-const refusedAttempt = " - authentication error"

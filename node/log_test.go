@@ -39,8 +39,8 @@ func TestAlike(t *testing.T) {
 		`10.0.0.7:6 - rid:4 - Error flushing: writev tcp 10.0.0.8:9->[::1]:6: broken`: "10.0.0.7 - rid - Error flushing: writev tcp 10.0.0.8->[:]: broken",
 		`JetStream cluster stream '$G > A' has NO quorum, stalled`:                    `JetStream cluster stream '$G > A' has NO quorum, stalled`,
 	} {
-		if got := alike(text); got != want {
-			t.Errorf("%s: %q, want %q", text, got, want)
+		if got, others := alike(text); got != want || others == strings.HasPrefix(text, "JetStream") {
+			t.Errorf("%s: %q, want %q; about a connection: %v", text, got, want, others)
 		}
 	}
 }
@@ -53,17 +53,21 @@ func TestServerLogWriteFailed(t *testing.T) {
 	l := &serverLog{log: slog.New(slog.DiscardHandler), stopping: stopping, fatal: func(err error) { fatal = append(fatal, err) }}
 	l.Errorf("Slow Consumer")
 	l.Warnf("%s", "Error writing term and vote file")
+	// Who is not let in may call himself what he likes.
+	l.Errorf("10.0.0.7:1 - cid:4 - authentication error - User %q", "RAFT [x] Critical write error: no")
+	l.Errorf("1.2.3.4/10.0.0.7:1 - wid:4 - authentication error - User %q", "Critical write error: no")
 	if len(fatal) != 0 {
 		t.Fatal(fatal)
 	}
 	l.Errorf("Filestore [MESSAGES] Critical write error: %v", "too many open files")
 	l.Errorf("JetStream stream '$G > MESSAGES' critical write error: %v", "too many open files")
-	if len(fatal) != 2 || !strings.Contains(fatal[0].Error(), "too many open files") {
+	l.Errorf("RAFT [yrzKKRBu - S-R3F-abc] Critical write error: %v", "too many open files")
+	if len(fatal) != 3 || !strings.Contains(fatal[0].Error(), "too many open files") {
 		t.Errorf("fatal: %v", fatal)
 	}
 	stopping.Store(true)
 	l.Errorf("Filestore [MESSAGES] Critical write error: %v", "closed")
-	if len(fatal) != 2 {
+	if len(fatal) != 3 {
 		t.Errorf("while stopping: %v", fatal)
 	}
 }
@@ -87,15 +91,25 @@ func TestServerLogRepeats(t *testing.T) {
 			t.Errorf("logged:\n%s", out.String())
 		}
 		for i := range 100_000 {
-			l.Errorf("%d is made up", i)
+			l.Errorf("10.0.0.7:1 - cid:1 - \"%d is made up\" - Slow Consumer", i)
 		}
-		if n := strings.Count(out.String(), "made up"); n > repeatKinds+1 {
+		l.Errorf("a fault") // and is not lost among them
+		if n := strings.Count(out.String(), "made up"); n > repeatKinds+1 || !strings.Contains(out.String(), "a fault") {
 			t.Errorf("%d lines of what is made up", n)
+		}
+		for i := range 100_000 {
+			l.Errorf("fault %d", i)
 		}
 		pause(t.Context(), time.Minute)
 		l.Warnf("news")
-		if !strings.Contains(out.String(), "news") || len(l.repeats.seen) > repeatKinds+1 {
-			t.Errorf("%d kinds are remembered", len(l.repeats.seen))
+		l.Warnf("10.0.0.7:1 - cid:1 - tidings")
+		for _, r := range []*repeats{&l.own, &l.others} {
+			if len(r.seen) > repeatKinds+1 {
+				t.Errorf("%d kinds are remembered", len(r.seen))
+			}
+		}
+		if !strings.Contains(out.String(), "news") || !strings.Contains(out.String(), "tidings") {
+			t.Error("what is new is not said")
 		}
 	})
 }
