@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/net/netutil"
 
 	"landfall/message"
 	"landfall/node"
@@ -34,7 +35,7 @@ func (r *running) start(ctx context.Context) error {
 	if r.store, err = store.Open(r.Config, r.Node); err != nil {
 		return err
 	}
-	if r.server, err = node.Start(node.Options{Config: r.Config, Name: r.Node, Log: r.Log}); err != nil {
+	if r.server, err = node.Start(node.Options{Config: r.Config, Name: r.Node, Clients: r.connections, Log: r.Log}); err != nil {
 		return err
 	}
 	r.joining.Store(r.server)
@@ -69,6 +70,12 @@ func (r *running) serveHTTP() error {
 	case err != nil:
 		return fmt.Errorf("listen for HTTP, nodes.%s.http: %w", r.Node, err)
 	}
+	if r.connections, err = connections(r.Files); err != nil {
+		_ = ln.Close()
+		return err
+	}
+	// Beyond the limit connections wait to be taken.
+	ln = netutil.LimitListener(ln, r.connections)
 	r.probes = status.NewProbes(r.ready)
 	r.door = producer.New(producer.Options{
 		Streams: r.Config.Streams, Token: r.Config.Token, Probes: r.probes, Ready: r.probes.Ready, Log: r.Log,
@@ -109,9 +116,9 @@ func (r *running) openDoor() error {
 	var ctx context.Context
 	ctx, r.stopWork = context.WithCancel(context.Background())
 	r.postgres = newReach()
-	r.work.Go(func() error { return r.postgres.poll(ctx, r.store.Ping) })
-	r.work.Go(func() error { return r.heal(ctx) })
-	r.work.Go(func() error { return r.receipts.Run(ctx) })
+	r.keep(func() error { return r.postgres.poll(ctx, r.store.Ping) })
+	r.keep(func() error { return r.heal(ctx) })
+	r.keep(func() error { return r.receipts.Run(ctx) })
 	elsewhere, err := r.startPeers(ctx)
 	if err != nil {
 		return err
@@ -125,9 +132,20 @@ func (r *running) openDoor() error {
 			Postgres: r.postgres.now, Elsewhere: elsewhere,
 			Committed: func(out message.Outcome) { r.receipts.Announce(s.Name, out) },
 		})
-		r.work.Go(func() error { return one.Run(ctx) })
+		r.keep(func() error { return one.Run(ctx) })
 	}
 	return nil
+}
+
+// keep runs a part until stopWork. One that falls before that has no other to
+// take its place, so the node ends.
+func (r *running) keep(part func() error) {
+	r.work.Go(func() error {
+		if err := part(); err != nil {
+			r.fail(err)
+		}
+		return nil
+	})
 }
 
 // startPeers tells the other nodes how this one is doing, and returns what a
@@ -143,7 +161,7 @@ func (r *running) startPeers(ctx context.Context) (elsewhere func() bool, err er
 	if err != nil {
 		return nil, err
 	}
-	r.work.Go(func() error { return peers.Run(ctx) })
+	r.keep(func() error { return peers.Run(ctx) })
 	return peers.OtherReachesPostgres, nil
 }
 
