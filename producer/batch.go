@@ -51,8 +51,9 @@ func (d *Door) sendBatch(w http.ResponseWriter, r *http.Request, b *Backend, q *
 		return nil, err
 	}
 	defer room.leave()
-	wire, ctx, cancel := newPacedBody(w, r, d.o.BodyTimeout)
-	defer cancel()
+	wire, ctx, leave := newPacedBody(w, r, d.o.BodyTimeout)
+	defer leave()
+	defer context.AfterFunc(d.draining, func() { wire.stop(errStopping) })()
 	body, err := openBatch(wire, q.encoding, d.o.MaxBatchBytes, room.reserve)
 	if err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ func (d *Door) sendBatch(w http.ResponseWriter, r *http.Request, b *Backend, q *
 	if err != nil {
 		return nil, err
 	}
-	s.tally, err = d.send(ctx, b, q.like.stream, room, in)
+	s.tally, err = d.send(ctx, b, q.like.stream, room, in, func() { wire.stop(context.Canceled) })
 	s.through = max(s.through, q.before())
 	return in, err
 }

@@ -110,7 +110,9 @@ type Door struct {
 	bells map[string]*bell // by stream; the map never changes
 
 	decoders decoders
-	waiting  atomic.Int64 // requests that wait for Postgres
+	waiting  atomic.Int64    // requests that wait for Postgres
+	draining context.Context // ends when batches are to be read no further
+	drained  context.CancelFunc
 
 	backend atomic.Pointer[Backend]
 
@@ -137,6 +139,7 @@ func New(o Options) *Door {
 
 		decoders: newDecoders(),
 	}
+	d.draining, d.drained = context.WithCancel(context.Background())
 	for _, s := range o.Streams {
 		d.bells[s.Name] = newBell()
 	}
@@ -172,11 +175,22 @@ func (d *Door) Open(b Backend) error {
 	return nil
 }
 
+// drainTime is how long a batch may still be read when the node is stopping:
+// nearly all have come to their end by then.
+const drainTime = 2 * time.Second
+
+// Drain has batches read no further after a moment: what has come of them is
+// acknowledged, and their answers say from where to go on at another node. It
+// returns at once. Call it when http.Server.Shutdown is, which would wait for
+// the end of every batch otherwise (RegisterOnShutdown).
+func (d *Door) Drain() { time.AfterFunc(drainTime, d.drained) }
+
 // Close refuses new messages; those already held go on to their end. Call it
 // after http.Server.Shutdown and before the node's connection closes.
 func (d *Door) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.drained()
 	d.backend.Store(nil)
 	if d.sub != nil {
 		// It fails only if the connection is closed, and then it is gone too.

@@ -7,8 +7,7 @@ type items interface {
 	// next returns the next item. io.EOF itself is the proper end; any other
 	// error, also one that wraps it, ends the batch there, and what was read
 	// before it stands. It is called by one goroutine, which is not always
-	// the same as the batch's. A batch that has to give up returns only when
-	// a call that is under way has: whoever reads from a network bounds it.
+	// the same as the batch's.
 	next() (item, error)
 }
 

@@ -22,6 +22,7 @@ type flight struct {
 	room     room
 	lane     lane
 	wake     chan struct{} // tells send's goroutine that there is something to do
+	unread   func()        // called when no more items are wanted; may be nil
 
 	mu     sync.Mutex // guards the rest
 	reader sync.Cond  // the reader may go on
@@ -43,11 +44,15 @@ type flight struct {
 // when nothing was acknowledged for the door's deadline, when no repeat can
 // help, or when the items end with one. The tally is the truth in every case;
 // what it does not count may be stored or not, and is safe to repeat.
-func (d *Door) send(ctx context.Context, b *Backend, stream string, r room, in items) (tally, error) {
+//
+// send returns only when the items' next has. unread, if it is not nil, is
+// called once no more of them are wanted, and makes next return soon.
+func (d *Door) send(ctx context.Context, b *Backend, stream string, r room, in items, unread func()) (tally, error) {
 	if b.Conn == nil {
 		return tally{}, fmt.Errorf("%w: it has no connection for batches", errNotOpen)
 	}
 	f := d.newFlight(b, stream, r)
+	f.unread = unread
 	l, err := openLane(b.Conn, stream, f.answered)
 	if err != nil {
 		if final := hopeless(err); final != nil {
@@ -78,6 +83,9 @@ func (f *flight) run(ctx context.Context, in items) (tally, error) {
 	others.Go(func() { f.compareRepeats(working) })
 	f.mind(ctx)
 	cancel()
+	if f.unread != nil {
+		f.unread()
+	}
 	others.Wait()
 	f.lane.close()
 	return f.close()

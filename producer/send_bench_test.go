@@ -64,7 +64,7 @@ func BenchmarkSend(b *testing.B) {
 	d := New(Options{Streams: theStreams})
 	b.ReportAllocs()
 	b.ResetTimer()
-	got, err := d.send(b.Context(), &Backend{Publisher: js, Stored: storedIn(js), Conn: nc}, "MESSAGES", hall{}, &lines{key: "k", to: uint64(b.N), body: bytes.Repeat([]byte("x"), 256)})
+	got, err := d.send(b.Context(), &Backend{Publisher: js, Stored: storedIn(js), Conn: nc}, "MESSAGES", hall{}, &lines{key: "k", to: uint64(b.N), body: bytes.Repeat([]byte("x"), 256)}, nil)
 	if err != nil || got.acked != uint64(b.N) {
 		b.Fatal(got, err)
 	}

@@ -84,7 +84,7 @@ func TestSendOnAServer(t *testing.T) {
 	const count = 5000
 	send := func(in items, want tally) tally {
 		t.Helper()
-		got, err := d.send(t.Context(), &b, "MESSAGES", room, in)
+		got, err := d.send(t.Context(), &b, "MESSAGES", room, in, nil)
 		if err := errors.Join(err, room.check()); err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +127,7 @@ func TestSendRefusedByTheServer(t *testing.T) {
 	b := backendOf(nc, js)
 	all := numbered(3)
 	all[1].m.data = make([]byte, 2<<20)
-	got, err := d.send(t.Context(), &b, "MESSAGES", hall{}, &listed{items: all})
+	got, err := d.send(t.Context(), &b, "MESSAGES", hall{}, &listed{items: all}, nil)
 	if err != nil || got.acked != 2 || len(got.problems) != 1 || !errors.Is(got.problems[0].err, errTooLarge) {
 		t.Error(got, err)
 	}
@@ -136,18 +136,18 @@ func TestSendRefusedByTheServer(t *testing.T) {
 		it.m.stream, it.m.subject = "SMALL", "small.a"
 		small = append(small, it)
 	}
-	got, err = d.send(t.Context(), &b, "SMALL", hall{}, &listed{items: small})
+	got, err = d.send(t.Context(), &b, "SMALL", hall{}, &listed{items: small}, nil)
 	if !errors.Is(err, errStreamFull) || got.acked != 2 || got.through != 2 {
 		t.Error(got, err)
 	}
 	// Nobody takes the subject.
 	nowhere := numbered(2)
 	nowhere[0].m.subject, nowhere[1].m.subject = "nowhere", "nowhere"
-	if got, err = d.send(t.Context(), &b, "MESSAGES", hall{}, &listed{items: nowhere}); !errors.Is(err, nats.ErrNoResponders) || got.through != 0 {
+	if got, err = d.send(t.Context(), &b, "MESSAGES", hall{}, &listed{items: nowhere}, nil); !errors.Is(err, nats.ErrNoResponders) || got.through != 0 {
 		t.Error(got, err)
 	}
 	nc.Close()
-	if _, err = d.send(t.Context(), &b, "MESSAGES", hall{}, &listed{items: numbered(2)}); !errors.Is(err, errStopping) {
+	if _, err = d.send(t.Context(), &b, "MESSAGES", hall{}, &listed{items: numbered(2)}, nil); !errors.Is(err, errStopping) {
 		t.Error(err)
 	}
 }
@@ -169,7 +169,7 @@ func TestSendOverARestart(t *testing.T) {
 			startServer(t, o)
 		}
 	}
-	got, err := d.send(t.Context(), &b, "MESSAGES", hall{}, in)
+	got, err := d.send(t.Context(), &b, "MESSAGES", hall{}, in, nil)
 	if err != nil || got.acked != count || got.duplicates != 0 || got.through != count {
 		t.Fatal(got, err)
 	}
@@ -222,13 +222,13 @@ func TestSendWhileTheLeaderMoves(t *testing.T) {
 			})
 		}
 	}
-	got, err := d.send(t.Context(), &b, "MESSAGES", hall{}, in)
+	got, err := d.send(t.Context(), &b, "MESSAGES", hall{}, in, nil)
 	if err != nil || got.acked != count || got.duplicates != 0 || got.through != count {
 		t.Fatal(got, err)
 	}
 	checkStored(t, conns[door], "k", count, false)
 	// And all of it again.
-	got, err = d.send(t.Context(), &b, "MESSAGES", hall{}, &listed{items: numbered(count)})
+	got, err = d.send(t.Context(), &b, "MESSAGES", hall{}, &listed{items: numbered(count)}, nil)
 	if err != nil || got.acked != count || got.duplicates != count {
 		t.Fatal(got, err)
 	}
@@ -278,7 +278,7 @@ func BenchmarkSendRepeats(b *testing.B) {
 	nc, js := benchStream(b)
 	d, back := New(Options{Streams: theStreams}), backendOf(nc, js)
 	again := func() tally {
-		got, err := d.send(b.Context(), &back, "MESSAGES", hall{}, &lines{key: "k", to: uint64(b.N), body: bytes.Repeat([]byte("x"), 256)})
+		got, err := d.send(b.Context(), &back, "MESSAGES", hall{}, &lines{key: "k", to: uint64(b.N), body: bytes.Repeat([]byte("x"), 256)}, nil)
 		if err != nil {
 			b.Fatal(got, err)
 		}
