@@ -36,9 +36,10 @@ const listenTime = 10 * time.Second
 
 // Options say which node of which cluster to start.
 type Options struct {
-	Config *cluster.Config
-	Name   string // a node of Config
-	Log    *slog.Logger
+	Config  *cluster.Config
+	Name    string // a node of Config
+	Clients int    // connections of NATS clients at most; 0: nats-server's default, 65,536
+	Log     *slog.Logger
 }
 
 // Node is a running embedded server.
@@ -75,7 +76,7 @@ func Start(o Options) (*Node, error) {
 		cfg: o.Config, self: self, log: o.Log, lock: lock,
 		fatal: make(chan error, 1), quit: make(chan struct{}),
 	}
-	if err := n.start(dir); err != nil {
+	if err := n.start(dir, o.Clients); err != nil {
 		n.shutdown(true)
 		return nil, fmt.Errorf("start node %s: %w", o.Name, err)
 	}
@@ -84,7 +85,7 @@ func Start(o Options) (*Node, error) {
 	return n, nil
 }
 
-func (n *Node) start(dir string) error {
+func (n *Node) start(dir string, clients int) error {
 	if err := checkRoom(dir, n.cfg); err != nil {
 		return err
 	}
@@ -102,6 +103,7 @@ func (n *Node) start(dir string) error {
 	if err != nil {
 		return err
 	}
+	opts.MaxConn = clients
 	if err := checkPorts(opts); err != nil {
 		return err
 	}

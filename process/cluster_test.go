@@ -31,6 +31,7 @@ type testCluster struct {
 	t      *testing.T
 	config *cluster.Config
 	token  string // that requests carry
+	files  uint64 // that each node may open; 0: what the system says
 	log    syncBuffer
 	stops  map[string]func() error
 	nodes  map[string]*running // as last started
@@ -73,7 +74,7 @@ func (c *testCluster) startWith(config *cluster.Config, name string) {
 	c.t.Helper()
 	log := slog.New(slog.NewTextHandler(io.MultiWriter(c.t.Output(), &c.log), nil))
 	ctx, cancel := context.WithCancel(context.Background())
-	r, err := prepare(Options{Config: config, Node: name, Log: log, Version: "test"})
+	r, err := prepare(Options{Config: config, Node: name, Log: log, Version: "test", Files: c.files})
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -29,6 +29,10 @@ type Options struct {
 	Log     *slog.Logger
 	Version string
 
+	// Files is how many files the process may open, which bounds the
+	// connections it takes. 0: what the system says.
+	Files uint64
+
 	// Notify, if set, is told what a service manager wants to know, in the
 	// words of sd_notify(3): READY=1, STOPPING=1, and a STATUS= for people
 	// whenever it changes. It must not wait for anybody.
@@ -38,17 +42,18 @@ type Options struct {
 // running is the node's parts. Those that start did not reach are nil.
 type running struct {
 	Options
-	self     cluster.Node
-	probes   *status.Probes
-	door     *producer.Door
-	http     *http.Server
-	server   *node.Node
-	conn     *nats.Conn
-	store    *store.Store
-	postgres *reach
-	receipts *status.Receipts
-	joining  atomic.Pointer[node.Node] // the server, for those who ask while the node starts
-	open     atomic.Bool               // the door is: from then on the server is asked whether it is ready
+	self        cluster.Node
+	connections int // that HTTP and NATS may have each
+	probes      *status.Probes
+	door        *producer.Door
+	http        *http.Server
+	server      *node.Node
+	conn        *nats.Conn
+	store       *store.Store
+	postgres    *reach
+	receipts    *status.Receipts
+	joining     atomic.Pointer[node.Node] // the server, for those who ask while the node starts
+	open        atomic.Bool               // the door is: from then on the server is asked whether it is ready
 
 	fail     context.CancelCauseFunc // ends the node: a part fell that only a restart can mend
 	serving  errgroup.Group          // lives until the HTTP server and the embedded server are closed
