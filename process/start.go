@@ -81,6 +81,8 @@ func (r *running) serveHTTP() error {
 		Streams: r.Config.Streams, Token: r.Config.Token, Probes: r.probes, Ready: r.probes.Ready, Log: r.Log,
 	})
 	r.http = producer.Server(r.door, r.Log)
+	r.http.RegisterOnShutdown(r.door.Drain)
+	r.http.RegisterOnShutdown(r.door.Drain)
 	r.serving.Go(func() error {
 		if err := r.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			r.fail(fmt.Errorf("serve HTTP on %s: %w", address, err))
