@@ -82,7 +82,6 @@ func (r *running) serveHTTP() error {
 	})
 	r.http = producer.Server(r.door, r.Log)
 	r.http.RegisterOnShutdown(r.door.Drain)
-	r.http.RegisterOnShutdown(r.door.Drain)
 	r.serving.Go(func() error {
 		if err := r.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			r.fail(fmt.Errorf("serve HTTP on %s: %w", address, err))
