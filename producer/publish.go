@@ -59,9 +59,10 @@ func (d *Door) publish(ctx context.Context, b *Backend, m *incoming) (receipt, e
 	var last error    // of the last attempt that had a whole chance
 	var unknown bool  // an attempt ended without telling whether it stored
 	var pause backoff // between attempts
+	patience := attemptTime
 	for {
 		bell := d.bells[m.stream].next()
-		ack, err := attempt(held, bell, b, m)
+		ack, err := attempt(held, bell, patience, b, m)
 		if err == nil {
 			return d.settle(held, b, m, ack, unknown)
 		}
@@ -75,6 +76,14 @@ func (d *Door) publish(ctx context.Context, b *Backend, m *incoming) (receipt, e
 			last = err
 		}
 		unknown = unknown || !refused(err)
+		switch {
+		case bell.Err() != nil:
+			patience = attemptTime
+		case errors.Is(err, errUnanswered):
+			// It may be on its way: every repeat takes room in the leader's
+			// queue, and makes a slow one slower.
+			patience *= 2
+		}
 		if held.Err() != nil || !pause.wait(held, bell) {
 			return receipt{}, fmt.Errorf("%w; stream %s was tried for %v, at last: %w", unacknowledged(last), m.stream, d.o.Deadline, last)
 		}
@@ -84,8 +93,8 @@ func (d *Door) publish(ctx context.Context, b *Backend, m *incoming) (receipt, e
 // attempt sends the message once. A new leader's announcement ends it early:
 // what was sent to the old one may never be answered, and if the new one has
 // it already, the next attempt finds it by its id.
-func attempt(ctx, bell context.Context, b *Backend, m *incoming) (*jetstream.PubAck, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTime)
+func attempt(ctx, bell context.Context, patience time.Duration, b *Backend, m *incoming) (*jetstream.PubAck, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	defer context.AfterFunc(bell, cancel)()
 

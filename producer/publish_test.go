@@ -33,7 +33,8 @@ const (
 	lost                      // stored nothing, and never answers
 	storedLost                // stored, and never answers
 	storedBroken              // stored, and the connection breaks
-	lastEvent    = storedBroken
+	delayed                   // stored, and said so after three seconds
+	lastEvent    = delayed
 )
 
 // world is a stream with a leader that misbehaves as told, one event for each
@@ -67,6 +68,12 @@ func (w *world) PublishMsg(ctx context.Context, m *nats.Msg, _ ...jetstream.Publ
 	case lost, storedLost:
 		<-ctx.Done()
 		return nil, ctx.Err()
+	case delayed:
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(3 * time.Second):
+		}
 	}
 	return a, nil
 }
@@ -81,7 +88,7 @@ func (w *world) happen(m *nats.Msg) (event, *jetstream.PubAck) {
 	}
 	w.seen = append(w.seen, m)
 	switch e {
-	case ack, storedLost, storedBroken:
+	case ack, storedLost, storedBroken, delayed:
 		return e, w.store(m)
 	}
 	return e, nil
@@ -212,6 +219,20 @@ func TestHoldNeverLies(t *testing.T) {
 		})
 		if err != nil {
 			rt.Fatal(err)
+		}
+	})
+}
+
+// TestSlowLeader: a leader that takes its time is given it, and not sent the
+// message again every second.
+func TestSlowLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{events: []event{delayed}}
+		if r := acked(t, post("messages", "body").at(w.door(Options{}))); r.Duplicate {
+			t.Errorf("answered %+v", r)
+		}
+		if n := len(w.seen); n > 3 {
+			t.Errorf("it was sent %d times", n)
 		}
 	})
 }
