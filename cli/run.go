@@ -48,8 +48,8 @@ Examples:
 		})
 		if err != nil {
 			log.Error("the node has stopped", "node", *name, "error", err)
-			if errors.Is(err, node.ErrDiskRoom) || errors.Is(err, node.ErrForeignDirectory) {
-				return misuse(errReported, "")
+			if errors.Is(err, node.ErrForeignDirectory) {
+				return misuse(errReported, "") // unlike a full disk, no restart mends it
 			}
 			return errReported
 		}

@@ -159,7 +159,7 @@ func checkRoom(dir string, cfg *cluster.Config) error {
 	}
 	raft := streamBytes(cfg)/8 + int64(len(cfg.Streams))*(64<<20)
 	if need := streamBytes(cfg) + raft; free+used < need {
-		return fmt.Errorf("%w: the streams' max_bytes and their logs need %d MiB in %s, and there are %d MiB; lower max_bytes, or use another \"data\" directory",
+		return fmt.Errorf("%w: the streams' max_bytes and their logs need %d MiB in %s, and there are %d MiB; free some, lower max_bytes, or use another \"data\" directory",
 			ErrDiskRoom, need>>20, dir, (free+used)>>20)
 	}
 	return nil
