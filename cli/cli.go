@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/choria-io/fisk"
@@ -149,6 +150,10 @@ func hint(app *fisk.Application, args []string) string {
 	pc, err := app.ParseContext(args)
 	if pc == nil || pc.SelectedCommand == nil || (err != nil && strings.HasPrefix(args[0], "-")) {
 		return "app run --help shows how to run a node, app --help lists the commands"
+	}
+	isConfig := func(arg string) bool { return arg == "--config" || strings.HasPrefix(arg, "--config=") }
+	if args[0] == "nats" && slices.ContainsFunc(args, isConfig) && pc.SelectedCommand.GetFlag("config") == nil {
+		return natsConfigHint
 	}
 	return fmt.Sprintf("app %s --help shows how to use it", pc.SelectedCommand.FullCommand())
 }

@@ -14,8 +14,9 @@ import (
 )
 
 const natsHelp = `The NATS CLI, pointed at the nodes of cluster.yaml: it connects to whichever
-answers. --server (or NATS_URL) points it elsewhere, --context at a saved context.
-A command's own --help shows the rest.
+answers. --cluster-config (or LANDFALL_CONFIG) names another file, --server (or
+NATS_URL) points it elsewhere, --context at a saved context. A command's own
+--help shows the rest.
 
 "pub" waits until the stream has stored the message, and fails if nothing did;
 --no-jetstream publishes without asking. Bodies are Go templates: --no-templates
@@ -29,6 +30,9 @@ Examples:
 	app nats sub "messages.>"
 	app nats stream info MESSAGES
 	app nats consumer info MESSAGES postgres`
+
+// natsConfigHint is for those who give app nats the --config of the others.
+const natsConfigHint = "app nats takes --cluster-config FILE, or --server URL"
 
 // addNATS nests natscli below `app nats`. natscli has package globals, handles
 // signals itself and exits the process on some errors, so it is attached only
@@ -118,7 +122,7 @@ func pointNATS(pc *fisk.ParseContext, o *options.Options, config string) error {
 		if offline(pc) {
 			return nil
 		}
-		return misuse(err, "app nats takes --cluster-config FILE too, or --server URL")
+		return misuse(err, natsConfigHint)
 	}
 	o.Servers = cfg.ClientURLs()
 	if o.Token == "" && o.Username == "" && o.Creds == "" && o.Nkey == "" && o.UserJwt == "" {
