@@ -40,10 +40,6 @@ func findNode(cfg *cluster.Config, name string) (cluster.Node, error) {
 	if n, ok := cfg.Node(name); ok {
 		return n, nil
 	}
-	var names []string
-	for _, n := range cfg.Nodes {
-		names = append(names, n.Name)
-	}
-	err := fmt.Errorf("no node %q in %s; it describes %s", name, cfg.Path, strings.Join(names, ", "))
+	err := fmt.Errorf("no node %q in %s; it describes %s", name, cfg.Path, strings.Join(cfg.NodeNames(), ", "))
 	return cluster.Node{}, misuse(err, "")
 }

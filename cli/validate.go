@@ -85,9 +85,7 @@ func (e *env) validateJSON(ctx context.Context, path string, cfg *cluster.Config
 		v.Error = err.Error()
 	default:
 		v.Cluster, v.Postgres = cfg.Name, cfg.Postgres.Place()
-		for _, n := range cfg.Nodes {
-			v.Nodes = append(v.Nodes, n.Name)
-		}
+		v.Nodes = cfg.NodeNames()
 		v.Streams = budgets(cfg)
 		if connect {
 			var interrupted error
@@ -132,7 +130,7 @@ func printSummary(w io.Writer, cfg *cluster.Config) error {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", s.Name, strings.Join(s.Subjects, " "), sizeText(s.MaxBytes),
 			durationText(s.ReplayWindow), durationText(s.DuplicateWindow))
 	}
-	fmt.Fprintf(tw, "\nHow long Postgres may be away before a stream refuses messages (bodies of 1 KB, replay window full):\n\nSTREAM")
+	fmt.Fprintf(tw, "\nHow long Postgres may be away before a stream refuses messages (bodies of 1 KB, beside what replay_window keeps):\n\nSTREAM")
 	for _, rate := range budgetRates() {
 		fmt.Fprintf(tw, "\t%s/s", thousands(rate))
 	}
