@@ -105,13 +105,14 @@ type Receipts interface {
 // Door is the endpoint's http.Handler. It can listen before there is a node
 // behind it: until Open, and after Close, publishing is answered with 503.
 type Door struct {
-	o     Options
-	gate  *gate
-	bells map[string]*bell // by stream; the map never changes
+	o      Options
+	gate   *gate
+	bells  map[string]*bell // by stream; the map never changes
+	logged logged           // what the log was told of refusals
 
 	decoders decoders
 	waiting  atomic.Int64    // requests that wait for Postgres
-	draining context.Context // ends when batches are to be read no further
+	draining context.Context // ends when batches are to be read no further, and Postgres is no longer waited for
 	drained  context.CancelFunc
 
 	backend atomic.Pointer[Backend]
@@ -175,13 +176,13 @@ func (d *Door) Open(b Backend) error {
 	return nil
 }
 
-// drainTime is how long a batch may still be read when the node is stopping:
-// nearly all have come to their end by then.
+// drainTime is how long a batch may still be read, and a request wait for
+// Postgres, when the node is stopping: nearly all have come to their end by then.
 const drainTime = 2 * time.Second
 
 // Drain has batches read no further after a moment: what has come of them is
-// acknowledged, and their answers say from where to go on at another node. It
-// returns at once. Call it when http.Server.Shutdown is, which would wait for
+// acknowledged, and their answers say from where to go on at another node. Who
+// waits for Postgres still is told that it is not known. It returns at once. Call it when http.Server.Shutdown is, which would wait for
 // the end of every batch otherwise (RegisterOnShutdown).
 func (d *Door) Drain() { time.AfterFunc(drainTime, d.drained) }
 

@@ -3,7 +3,6 @@ package producer
 import (
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
@@ -181,23 +180,6 @@ func (like refusal) respond(w http.ResponseWriter, document any) {
 		h.Set("Accept-Encoding", takenEncodings)
 	}
 	respond(w, like.status, "application/problem+json", document)
-}
-
-// log tells the operator what the client was told: loudly what is the
-// cluster's fault, quietly what is the client's or the moment's.
-func (d *Door) log(r *http.Request, m *incoming, like refusal, err error) {
-	level := slog.LevelDebug
-	switch like.err {
-	case errNoQuorum, errStreamFull, errNoResources, errUncompared, errTrimmed, errNotAsked:
-		level = slog.LevelWarn
-	case errRefused, errGap, nil:
-		level = slog.LevelError
-	}
-	attrs := []any{"status", like.status, "client", r.RemoteAddr, "err", err}
-	if m != nil {
-		attrs = append(attrs, "subject", m.subject, "id", m.id)
-	}
-	d.o.Log.Log(r.Context(), level, "request refused", attrs...)
 }
 
 // respond writes a small JSON document. An error means that the client is gone,
