@@ -59,7 +59,7 @@ func (d *Door) sendBatch(w http.ResponseWriter, r *http.Request, b *Backend, q *
 		return nil, err
 	}
 	defer body.close()
-	in, err := d.itemsOf(q, body)
+	in, err := d.itemsOf(q, body, room.hold)
 	if err != nil {
 		return nil, err
 	}
@@ -69,13 +69,13 @@ func (d *Door) sendBatch(w http.ResponseWriter, r *http.Request, b *Backend, q *
 }
 
 // itemsOf cuts a body into the messages of its form.
-func (d *Door) itemsOf(q *request, body io.Reader) (items, error) {
+func (d *Door) itemsOf(q *request, body io.Reader, hold func(bytes int)) (items, error) {
 	if q.form == batchOfLines {
-		return d.newLines(body, &q.like, q.before()+1)
+		return d.newLines(body, &q.like, q.before()+1, hold)
 	}
-	events := d.newEvents(body, &q.like)
+	events := d.newEvents(body, &q.like, hold)
 	if q.stored {
-		return &remembered{items: events, seed: maphash.MakeSeed()}, nil
+		return remember(events), nil
 	}
 	return events, nil
 }
@@ -95,11 +95,16 @@ const maxRemembered = 100_000
 
 // remembered are items whose ids say nothing about their numbers, which run
 // from 1 without a gap. It keeps a hash of each id: enough to find a message
-// of this batch again among the few that were refused by Postgres.
+// of this batch again among those that were refused by Postgres.
 type remembered struct {
 	items
-	seed   maphash.Seed
-	hashes []uint64 // by number; 0 for an item that is none
+	seed    maphash.Seed
+	hashes  []uint64          // by number; 0 for an item that is none
+	numbers map[uint64]uint64 // by hash; nil until the first is looked for
+}
+
+func remember(in items) *remembered {
+	return &remembered{items: in, seed: maphash.MakeSeed()}
 }
 
 func (k *remembered) next() (item, error) {
@@ -118,9 +123,16 @@ func (k *remembered) next() (item, error) {
 	return it, nil
 }
 
+// number is that of the first item with the id.
 func (k *remembered) number(id string) (uint64, bool) {
-	i := slices.Index(k.hashes, maphash.String(k.seed, id))
-	return uint64(i + 1), i >= 0
+	if k.numbers == nil {
+		k.numbers = make(map[uint64]uint64, len(k.hashes))
+		for i, sum := range slices.Backward(k.hashes) {
+			k.numbers[sum] = uint64(i + 1)
+		}
+	}
+	n, ok := k.numbers[maphash.String(k.seed, id)]
+	return n, ok
 }
 
 // storedBatch waits until Postgres has the whole batch, and adds its dead

@@ -432,7 +432,7 @@ func (c *countless) Read(p []byte) (int, error) {
 // messages beside it, and idle connections cost nobody anything.
 func TestLargeBatch(t *testing.T) {
 	t.Parallel()
-	const limit, lines = 4 << 20, 200
+	const limit, lines = 8 << 20, 200
 	e := serve(t, Options{MaxInFlightBytes: limit, MaxInFlight: 64}, nil, nil)
 	for range 1000 {
 		conn, err := net.Dial("tcp", e.srv.Listener.Addr().String())

@@ -50,7 +50,7 @@ type Options struct {
 
 	MaxPayload       int           // bytes of a message, headers included, that the servers take (1 MiB)
 	MaxInFlight      int           // messages accepted and not yet answered (4096)
-	MaxInFlightBytes int64         // bytes of their bodies (64 MiB)
+	MaxInFlightBytes int64         // bytes of them, headers included (64 MiB)
 	MaxBatches       int           // batches on their way at once (64)
 	MaxBatchBytes    int64         // bytes of one batch, decompressed (16 GiB)
 	Deadline         time.Duration // how long a message is held for an acknowledgement (10 s)

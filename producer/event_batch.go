@@ -17,12 +17,19 @@ type events struct {
 	n    uint64 // number of the event that was read last
 	open bool   // the array has begun
 	doc  json.RawMessage
+	hold func(bytes int) // told when doc takes so much more memory
 }
 
+// besideDocument is how often a document is in memory while it is read: in
+// the decoder's buffer, which is up to twice as large, as the document, and
+// as its members and data.
+const besideDocument = 4
+
 // newEvents reads a batch from r. like is what its messages have in common.
-func (d *Door) newEvents(r io.Reader, like *incoming) *events {
+// hold is told of the memory this takes, bit by bit.
+func (d *Door) newEvents(r io.Reader, like *incoming, hold func(bytes int)) *events {
 	in := &allowance{r: r}
-	return &events{door: d, like: like, in: in, dec: json.NewDecoder(in)}
+	return &events{door: d, like: like, in: in, dec: json.NewDecoder(in), hold: hold}
 }
 
 // next is the next event. One that is well-formed JSON but no event is refused
@@ -43,9 +50,11 @@ func (e *events) next() (item, error) {
 	if !e.dec.More() {
 		return item{}, e.end()
 	}
+	had := cap(e.doc)
 	if err := e.dec.Decode(&e.doc); err != nil {
 		return item{}, e.broken(err)
 	}
+	e.hold(besideDocument * (cap(e.doc) - had))
 	e.n++
 	m, err := e.message()
 	return item{n: e.n, m: m, err: err}, nil

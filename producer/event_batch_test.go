@@ -15,7 +15,7 @@ import (
 // readBatch reads a batch of events to its end, and tells every item in a
 // word: its data, or why it is refused.
 func readBatch(d *Door, r io.Reader) (told []string, err error) {
-	es := d.newEvents(r, &incoming{stream: "MESSAGES", subject: "messages.x", header: nats.Header{"X-Message-A": {"b"}}})
+	es := d.newEvents(r, &incoming{stream: "MESSAGES", subject: "messages.x", header: nats.Header{"X-Message-A": {"b"}}}, func(int) {})
 	for {
 		it, err := es.next()
 		if err != nil {
@@ -107,7 +107,7 @@ func TestEventBatchStreams(t *testing.T) {
 			r = iotest.OneByteReader(r)
 		}
 		counted := &allowance{r: r, left: 1 << 30}
-		es := d.newEvents(counted, &incoming{})
+		es := d.newEvents(counted, &incoming{}, func(int) {})
 		read := int64(0)
 		for i, data := range want {
 			it, err := es.next()
@@ -122,6 +122,22 @@ func TestEventBatchStreams(t *testing.T) {
 			t.Fatalf("at the end: %+v, %v", it, err)
 		}
 	})
+}
+
+// The memory that documents take while they are read is counted.
+func TestEventsHoldMemory(t *testing.T) {
+	t.Parallel()
+	held := 0
+	long := document(`,"data":"` + strings.Repeat("x", 300<<10) + `"`)
+	es := New(Options{}).newEvents(strings.NewReader("["+document("")+","+long+","+long+"]"), &incoming{}, func(n int) { held += n })
+	for i, size := range []int{len(document("")), len(long), len(long)} {
+		if it, err := es.next(); err != nil || it.err != nil {
+			t.Fatal(err, it.err)
+		}
+		if want := besideDocument * size; held < want || held > want*3/2+4096 {
+			t.Errorf("event %d: %d bytes are counted, about %d are held", i+1, held, want)
+		}
+	}
 }
 
 // FuzzEventBatch: whatever is sent, reading comes to an end, with an answer.

@@ -90,8 +90,8 @@ func (g *gate) enterBatch() (*share, error) {
 // share is the room that one batch has. A batch that has begun is never
 // refused for want of room: it waits until some of its own messages are
 // acknowledged. All batches together have at most half of the gate, so that
-// single messages pass beside them; the first message of each comes on top of
-// that, so that every batch moves.
+// single messages pass beside them; the first message of each, and what holds
+// it while it is read, come on top of that, so that every batch moves.
 type share struct {
 	gate     *gate
 	messages int
@@ -128,6 +128,14 @@ func (s *share) reserve(n int) error {
 	}
 	s.add(0, int64(n))
 	return nil
+}
+
+// hold takes n bytes for as long as the batch lasts, whatever room there is:
+// those with which a batch that has begun is read.
+func (s *share) hold(n int) {
+	s.gate.mu.Lock()
+	defer s.gate.mu.Unlock()
+	s.add(0, int64(n))
 }
 
 // fits tells whether batches may have n more bytes. g.mu is held.

@@ -18,28 +18,33 @@ import (
 
 func TestTooMuchInFlight(t *testing.T) {
 	t.Parallel()
-	for name, o := range map[string]Options{
-		"messages": {MaxInFlight: 2},
-		"bytes":    {MaxInFlightBytes: 100},
+	for name, c := range map[string]struct {
+		o            Options
+		header, body int // bytes
+	}{
+		"messages":         {Options{MaxInFlight: 2}, 0, 40},
+		"bytes":            {Options{MaxInFlightBytes: 3000}, 0, 1000},
+		"bytes of headers": {Options{MaxInFlightBytes: 3000}, 1000, 40},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{events: []event{lost}}
-				d := w.door(o)
+				message := post("messages", strings.Repeat("x", c.body), "X-Message-A", strings.Repeat("y", c.header))
+				d := w.door(c.o)
 				var held sync.WaitGroup
 				var answers [2]*httptest.ResponseRecorder
 				for i := range answers {
-					held.Go(func() { answers[i] = post("messages", strings.Repeat("x", 40)).at(d) })
+					held.Go(func() { answers[i] = message.at(d) })
 					synctest.Wait()
 				}
-				refusedWith(t, post("messages", strings.Repeat("x", 40)).at(d), 429, "busy")
+				refusedWith(t, message.at(d), 429, "busy")
 				held.Wait()
 				for _, a := range answers {
 					refusedWith(t, a, 503, "no-quorum")
 				}
 				w.events = []event{ack}
-				acked(t, post("messages", strings.Repeat("x", 40)).at(d))
+				acked(t, message.at(d))
 				if d.gate.messages != 0 || d.gate.bytes != 0 {
 					t.Errorf("%d messages and %d bytes are left in flight", d.gate.messages, d.gate.bytes)
 				}
@@ -226,6 +231,11 @@ func TestShares(t *testing.T) {
 	}
 	if err := a.reserve(30); !errors.Is(err, errBusy) {
 		t.Errorf("more than there is: %v", err)
+	}
+	a.hold(5000) // whatever there is
+	take(a, 1, false)
+	if g.batched.bytes < 5000 {
+		t.Errorf("%d bytes", g.batched.bytes)
 	}
 	a.leave()
 	b.leave()

@@ -23,8 +23,9 @@ const byteOrderMark = "\xef\xbb\xbf"
 // limit, however long the line is.
 type lineReader struct {
 	r     *bufio.Reader
-	limit int    // longest line that is returned, in bytes without its end
-	long  []byte // a line that does not fit into r's buffer
+	limit int             // longest line that is returned, in bytes without its end
+	long  []byte          // a line that does not fit into r's buffer
+	hold  func(bytes int) // told when long takes so much more memory
 	begun bool
 }
 
@@ -45,7 +46,9 @@ func (l *lineReader) next() (line []byte, whole bool, err error) {
 		size += len(part)
 		if size > len(part) || errors.Is(err, bufio.ErrBufferFull) {
 			// Room for the line's end, so that a line at the limit is known from a longer one.
+			had := cap(l.long)
 			l.long = append(l.long, part[:min(len(part), l.limit+len("\r\n")-len(l.long))]...)
+			l.hold(cap(l.long) - had)
 			part = l.long
 		}
 		switch {
@@ -80,13 +83,18 @@ func (l *lineReader) skipMark() {
 // KEY/N with the line's number N in the body. Blank lines are counted, so that
 // an editor shows the same numbers, and skipped.
 type ndjson struct {
-	r    lineReader
-	like *incoming // stream, subject, the key as id, and the headers that travel with each
-	n    uint64    // number of the line that was read last
+	r      lineReader
+	like   *incoming // stream, subject, the key as id, and the headers that travel with each
+	before uint64    // number in front of the first line
+	n      uint64    // number of the line that was read last
 }
 
+// readAhead is how much of a body of lines is read at a time, in bytes.
+const readAhead = 64 << 10
+
 // newLines reads a body's lines from r, the first of which has that number.
-func (d *Door) newLines(r io.Reader, like *incoming, first uint64) (*ndjson, error) {
+// hold is told of the memory this takes, bit by bit.
+func (d *Door) newLines(r io.Reader, like *incoming, first uint64, hold func(bytes int)) (*ndjson, error) {
 	// The limit is the same for every line, so that it does not depend on
 	// where a repeat begins: less room for the longest id there can be.
 	header := maps.Clone(like.header)
@@ -95,7 +103,9 @@ func (d *Door) newLines(r io.Reader, like *incoming, first uint64) (*ndjson, err
 	if err != nil {
 		return nil, err
 	}
-	return &ndjson{r: lineReader{r: bufio.NewReaderSize(r, 64<<10), limit: limit}, like: like, n: first - 1}, nil
+	hold(readAhead)
+	lines := lineReader{r: bufio.NewReaderSize(r, readAhead), limit: limit, hold: hold}
+	return &ndjson{r: lines, like: like, before: first - 1, n: first - 1}, nil
 }
 
 func lineID(key string, n uint64) string {
@@ -134,14 +144,14 @@ func (l *ndjson) message(line []byte) *incoming {
 }
 
 // number is the line that was sent under that id; ok is false for an id of
-// another batch.
+// another batch, or of another part of this one.
 func (l *ndjson) number(id string) (n uint64, ok bool) {
 	digits, ok := strings.CutPrefix(id, l.like.id+"/")
 	if !ok {
 		return 0, false
 	}
 	n, err := strconv.ParseUint(digits, 10, 64)
-	return n, err == nil && lineID(l.like.id, n) == id
+	return n, err == nil && n > l.before && n <= l.n && lineID(l.like.id, n) == id
 }
 
 // validJSON judges a line as RFC 8259 does, which asks for UTF-8 too.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ import (
 // readLines reads a body to its end, and tells every item in a word.
 func readLines(d *Door, r io.Reader, first uint64) (told []string, err error) {
 	like := &incoming{stream: "MESSAGES", subject: "messages", id: "k", header: nats.Header{"Content-Type": {"application/json"}}}
-	ls, err := d.newLines(r, like, first)
+	ls, err := d.newLines(r, like, first, func(int) {})
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +82,7 @@ func TestLongestLine(t *testing.T) {
 	t.Parallel()
 	d, _, _ := opened(t, Options{})
 	like := &incoming{id: "k", header: nats.Header{}}
-	ls, err := d.newLines(nil, like, 1)
+	ls, err := d.newLines(nil, like, 1, func(int) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,10 +111,30 @@ func TestLinesBreakOff(t *testing.T) {
 	}
 }
 
+// The memory that lines take while they are read is counted: the buffer from
+// the beginning, and that of long lines as it grows, once.
+func TestLinesHoldMemory(t *testing.T) {
+	t.Parallel()
+	held := 0
+	long := `"` + strings.Repeat("x", 300<<10) + `"`
+	ls, err := New(Options{}).newLines(strings.NewReader("1\n"+long+"\n"+long+"\n"+long[:200<<10]), &incoming{id: "k", header: nats.Header{}}, 1, func(n int) { held += n })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{0, len(long), len(long), len(long)} {
+		if _, err := ls.next(); err != nil {
+			t.Fatal(err)
+		}
+		if want += readAhead; held < want || held > want*3/2 || i > 0 && held != readAhead+cap(ls.r.long) {
+			t.Errorf("line %d: %d bytes are counted, about %d are held", i+1, held, want)
+		}
+	}
+}
+
 // What is in flight stays as it was read, whatever is read after it.
 func TestLinesAreCopies(t *testing.T) {
 	t.Parallel()
-	ls, err := New(Options{}).newLines(strings.NewReader("11\n22\n"), &incoming{id: "k", header: nats.Header{}}, 1)
+	ls, err := New(Options{}).newLines(strings.NewReader("11\n22\n"), &incoming{id: "k", header: nats.Header{}}, 1, func(int) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,10 +150,16 @@ func TestLinesAreCopies(t *testing.T) {
 
 func TestLineNumbers(t *testing.T) {
 	t.Parallel()
-	ls := &ndjson{like: &incoming{id: "k"}}
+	ls := &ndjson{like: &incoming{id: "k"}, n: math.MaxUint64}
 	for id, want := range map[string]uint64{"k/1": 1, "k/18446744073709551615": 1<<64 - 1, "k": 0, "k/": 0, "k/01": 0, "k/+1": 0, "kk/1": 0, "k/1/1": 0, "": 0} {
 		if n, ok := ls.number(id); n != want && ok || ok != (want > 0) {
 			t.Errorf("%q: %d, %v", id, n, ok)
+		}
+	}
+	part := &ndjson{like: &incoming{id: "k"}, before: 4, n: 6} // lines 5 and 6
+	for n, want := range map[uint64]bool{4: false, 5: true, 6: true, 7: false} {
+		if _, ok := part.number(lineID("k", n)); ok != want {
+			t.Errorf("line %d of another request: %v", n, ok)
 		}
 	}
 }
@@ -165,7 +192,7 @@ func FuzzLines(f *testing.F) {
 			want = append(want, line)
 		}
 		r := naps{bytes.NewReader(body), rand.New(rand.NewPCG(seed, 0))}
-		l := lineReader{r: bufio.NewReaderSize(r, 16), limit: int(limit)}
+		l := lineReader{r: bufio.NewReaderSize(r, 16), limit: int(limit), hold: func(int) {}}
 		var got []string
 		for {
 			line, whole, err := l.next()

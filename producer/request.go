@@ -141,6 +141,9 @@ func (d *Door) accept(r *http.Request, q *request, s *slot) (*incoming, error) {
 		}
 	}
 	limit, err := d.bodyLimit(m.header)
+	if err == nil {
+		err = s.grow(headerSize(m.header))
+	}
 	switch {
 	case err != nil:
 		return &m, err

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"math"
 	"net/http/httptest"
 	"strings"
@@ -209,9 +208,25 @@ func TestEventsStored(t *testing.T) {
 	}
 }
 
+// A message is found by its id, the first of those that have it.
+func TestRememberedNumbers(t *testing.T) {
+	t.Parallel()
+	k := remember(&listed{items: []item{{m: &incoming{id: "a"}}, {err: errEvent}, {m: &incoming{id: "b"}}, {m: &incoming{id: "a"}}}})
+	for range 4 {
+		if _, err := k.next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, want := range map[string]uint64{"a": 1, "b": 3, "": 0, "c": 0} {
+		if n, ok := k.number(id); n != want || ok != (want > 0) {
+			t.Errorf("%q: %d, %v", id, n, ok)
+		}
+	}
+}
+
 func TestRemembered(t *testing.T) {
 	t.Parallel()
-	k := &remembered{items: endless{}, seed: maphash.MakeSeed()}
+	k := remember(endless{})
 	for range maxRemembered {
 		if _, err := k.next(); err != nil {
 			t.Fatal(err)
