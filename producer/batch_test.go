@@ -519,6 +519,36 @@ func TestBatchThatEndsEarlyAnswersAtOnce(t *testing.T) {
 	}
 }
 
+// A batch that is refused for want of room says so although its client is
+// silent and sends no more of it for now.
+func TestBatchRefusedUnread(t *testing.T) {
+	t.Parallel()
+	e := serve(t, Options{BodyTimeout: time.Hour, MaxBatches: 1}, nil, nil)
+	held, err := e.gate.enterBatch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.leave()
+	conn, err := net.Dial("tcp", e.srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "POST /v1/publish/messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nIdempotency-Key: k\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n1\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(4 * lingering)); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := readTold(t, res); got.Code != 429 || got.Type != "urn:landfall:problem:busy" {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Batches that come to their end while the node is stopping are whole.
 func TestBatchThatEndsWhileDraining(t *testing.T) {
 	t.Parallel()

@@ -1,19 +1,28 @@
 // Package producer is the HTTP door to the streams. A request names a subject
 // and carries one message, or a batch of them; the door publishes each under
-// one id, and answers 200 only after the stream's quorum has it. While a leader is being elected it
-// holds the request and repeats the message under the same id, so that a
-// repeat can never become a second message; when time is up and the outcome
-// is not known it says so with a 503, never with a 2xx. Every refusal is a
-// problem document of RFC 9457 that says what to do.
+// one id, and answers 200 only after the stream's quorum has it. While a leader
+// is being elected it holds the request and repeats the message under the same
+// id, so that a repeat can never become a second message; when time is up and
+// the outcome is not known it says so with a 503, never with a 2xx. Every
+// refusal is a problem document of RFC 9457 that says what to do.
 //
 // The way of a request: ServeHTTP (http.go) asks for the token (auth.go),
 // request.go reads what it wants, and there is room for it, or not (limits.go).
-// Of a single message body.go and encoding.go read the body, publish.go has it
-// acknowledged. A batch is taken by batch.go, cut into messages by lines.go or
-// event_batch.go, and worded by summary.go. stored.go waits until Postgres has
-// what was acknowledged; receipts.go tells it later. problem.go words what went
-// wrong. cloudevents.go makes messages of events, and openapi.go describes all
-// of it to programs.
+// Of a single message body.go and encoding.go read the body, and publish.go has
+// it acknowledged.
+//
+// A batch is taken by batch.go. Its body comes at the client's pace
+// (paced_body.go) and is cut into items (items.go) by lines.go or
+// event_batch.go. send.go sends them while they come, many at a time: those in
+// flight have their places in window.go, lane.go carries them to the stream and
+// brings the answers back, resend.go goes back when answers fail to come, and
+// compare.go holds what was known already against what is stored. tally.go
+// counts, and summary.go words the answer.
+//
+// stored.go waits until Postgres has what was acknowledged; receipts.go tells
+// it later. problem.go words what went wrong, and log.go tells the operator.
+// cloudevents.go makes messages of events, and openapi.go describes all of it
+// to programs.
 package producer
 
 import (

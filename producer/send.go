@@ -280,25 +280,3 @@ func (f *flight) failed(pos uint64, p *place, err error) {
 		f.end(fmt.Errorf("%w: %w", final, err))
 	}
 }
-
-// size is what the message takes of the room.
-func (m *incoming) size() int { return headerSize(m.header) + len(m.data) }
-
-// acknowledge counts a message that is in the stream. old says that JetStream
-// knew it.
-func (t *tally) acknowledge(id string, seq uint64, old bool) {
-	t.acked++
-	if t.first == 0 || seq < t.first {
-		t.first = seq
-	}
-	if seq > t.last {
-		t.last, t.lastID, t.lastOld = seq, id, old
-	}
-}
-
-func (t *tally) refuse(p *place) {
-	t.refused++
-	if len(t.problems) < maxProblems {
-		t.problems = append(t.problems, refusedItem{n: p.n, err: p.err})
-	}
-}
