@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -57,5 +58,35 @@ func TestStopAmidABatch(t *testing.T) {
 	<-sent
 	if c.logged("requests were cut off") {
 		t.Error("cut off")
+	}
+}
+
+// TestStopAmidAWait: who waits for a Postgres that is away is answered by the
+// node that stops, too.
+func TestStopAmidAWait(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, "postgres://app:app@127.0.0.1:1/app")
+	c.start()
+	c.awaitReady("n1")
+	url := "http://" + c.config.Nodes[0].HTTP + "/v1/publish/messages.wait?ack=stored&timeout=30s"
+	answered := make(chan error, 1)
+	go func() {
+		resp, err := http.Post(url, "text/plain", strings.NewReader("body"))
+		if err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusAccepted {
+				err = errors.New(resp.Status)
+			}
+		}
+		answered <- err
+	}()
+	js := c.jetStream()
+	c.await("the message is in the stream", func() (bool, error) {
+		s, err := js.Stream(t.Context(), "MESSAGES")
+		return err == nil && s.CachedInfo().State.Msgs == 1, err
+	})
+	c.stop("n1")
+	if err := <-answered; err != nil {
+		t.Error(err)
 	}
 }

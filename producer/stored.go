@@ -14,7 +14,8 @@ type messageReceipt = message.Receipt
 
 // wait bounds a wait for Postgres. If too many requests wait already the
 // returned context has ended: a Postgres that is away must not fill this
-// process with them, and what is acknowledged can be asked for later.
+// process with them, and what is acknowledged can be asked for later. Nor does
+// a node that stops wait for it much longer.
 func (d *Door) wait(ctx context.Context, q *request) (context.Context, context.CancelFunc) {
 	timeout := q.timeout
 	if timeout == 0 {
@@ -24,8 +25,10 @@ func (d *Door) wait(ctx context.Context, q *request) (context.Context, context.C
 		timeout = 0
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
+	going := context.AfterFunc(d.draining, cancel)
 	return ctx, func() {
 		d.waiting.Add(-1)
+		going()
 		cancel()
 	}
 }
