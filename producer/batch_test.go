@@ -242,7 +242,7 @@ func TestBatchRefusals(t *testing.T) {
 		"garbage after zstd":       {body: zsAll(t, three+"4") + "g", encoding: "zstd", status: 400, problem: "decoding", acked: 3, through: 3, says: "zstd"},
 		"zstd with a large window": {body: zs(t, three, 128<<20), encoding: "zstd", status: 400, problem: "decoding", says: "--long=23"},
 		"a larger window later":    {body: zsAll(t, three) + zs(t, "4\n", 4<<20), encoding: "zstd", status: 400, problem: "decoding", acked: 3, through: 3, says: "as one frame"},
-		"too large":                {body: strings.Repeat(long, 6), status: 413, problem: "batch-too-large", acked: 4, through: 4, says: "10000 bytes", advises: "?first_line=5"},
+		"too large":                {body: strings.Repeat(long, 6), status: 413, problem: "batch-too-large", acked: 4, through: 4, says: "10000 bytes", advises: "Send the rest as another batch. With the same Idempotency-Key and ?first_line=5 it may begin with line 5."},
 		"gzip bomb":                {body: gz(strings.Repeat(long, 60)), encoding: "gzip", status: 413, problem: "batch-too-large", acked: 4, through: 4, says: "10000 bytes"},
 		"zstd bomb":                {body: zsAll(t, strings.Repeat(long, 60)), encoding: "zstd", status: 413, problem: "batch-too-large", acked: 4, through: 4, says: "10000 bytes"},
 	} {

@@ -90,8 +90,8 @@ func (g *gate) enterBatch() (*share, error) {
 // share is the room that one batch has. A batch that has begun is never
 // refused for want of room: it waits until some of its own messages are
 // acknowledged. All batches together have at most half of the gate, so that
-// single messages pass beside them; the first message of each, and what holds
-// it while it is read, come on top of that, so that every batch moves.
+// single messages pass beside them; the first message of each, and the memory
+// that reading it takes, come on top of that, so that every batch moves.
 type share struct {
 	gate     *gate
 	messages int
@@ -130,8 +130,8 @@ func (s *share) reserve(n int) error {
 	return nil
 }
 
-// hold takes n bytes for as long as the batch lasts, whatever room there is:
-// those with which a batch that has begun is read.
+// hold takes n bytes for as long as the batch lasts, whatever room there is: a
+// batch that has begun must be read.
 func (s *share) hold(n int) {
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()

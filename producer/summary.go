@@ -92,6 +92,10 @@ func (q *request) advice(like refusal, s *summary) string {
 	}
 	switch {
 	case errors.Is(like.err, errLines), errors.Is(like.err, errEmptyBatch):
+	case errors.Is(like.err, errBatchTooLarge): // the whole would be too large again
+		if q.form == batchOfLines {
+			parts = append(parts, fmt.Sprintf("With the same Idempotency-Key and ?first_line=%d it may begin with line %d.", s.through+1, s.through+1))
+		}
 	case q.form == batchOfLines:
 		parts = append(parts, fmt.Sprintf("Repeat the whole batch with the same Idempotency-Key, or send it from line %d on with that key and ?first_line=%d: nothing is stored twice.", s.through+1, s.through+1))
 	default:
