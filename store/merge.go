@@ -143,13 +143,15 @@ func (c *careful) setAsideReused(ctx context.Context, reused []*message.Message)
 	return nil
 }
 
-// rowsByID returns the sequences of the rows that hold the messages' ids.
+// rowsByID returns the sequences of the rows that hold the messages' ids, or
+// what the column's collation holds for equal: no other row can hold those then.
 func (c *careful) rowsByID(ctx context.Context, ms []*message.Message) (map[string]uint64, error) {
 	ids := make([]string, len(ms))
 	for i, m := range ms {
 		ids[i] = m.ID()
 	}
-	rows, err := c.conn.Query(ctx, `SELECT msg_id, seq FROM `+c.table.Sanitize()+` WHERE stream_id = $1 AND msg_id = ANY($2)`, c.cur.StreamID, ids)
+	rows, err := c.conn.Query(ctx, `SELECT asked.id, m.seq FROM unnest($2::text[]) AS asked (id)
+		CROSS JOIN LATERAL (SELECT seq FROM `+c.table.Sanitize()+` WHERE stream_id = $1 AND msg_id = asked.id LIMIT 1) AS m`, c.cur.StreamID, ids)
 	if err != nil {
 		return nil, err
 	}

@@ -249,3 +249,22 @@ func TestFaultsAmongRepeats(t *testing.T) {
 		})
 	}
 }
+
+// Where the column holds two ids for one, the second is set aside like any that
+// names another message, whatever the bodies: they are two messages.
+func TestIDsThatCollate(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(`CREATE COLLATION caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+		ALTER TABLE messages ALTER msg_id TYPE text COLLATE caseless`)
+	s, cur := d.stream()
+	for range 2 { // with repeats just before, and without
+		seq := cur.Seq
+		out := d.write(s, cur, []message.Message{under(seq+1, fmt.Sprint("a", seq), "x"), under(seq+2, fmt.Sprint("A", seq), "x"), under(seq+3, fmt.Sprint("a", seq), "x")})
+		if out.Rows != 1 || out.DeadLetters != 1 || out.Duplicates != 1 {
+			t.Errorf("%+v", out)
+		}
+		cur = out.Cursor
+	}
+	d.world(cur.StreamID)
+}
