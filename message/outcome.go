@@ -26,7 +26,7 @@ type Outcome struct {
 	Rows        int
 	DeadLetters int
 	Duplicates  int
-	Careful     bool // COPY refused it, and it was stored piece by piece
+	Careful     bool // COPY refused it, or would have: it was merged, or stored piece by piece
 }
 
 // ErrMoved says that Postgres is not where the batch starts: another sink

@@ -48,14 +48,19 @@ func configure(cfg *pgxpool.Config, application string, streams int) {
 		Control:         dialControl,
 	}
 	cc.DialFunc = dialer.DialContext
+	onlyWritable(cc)
+	cc.OnPgError = keepSession(cc.OnPgError)
+	cfg.AfterConnect = serverKeepalives
+}
+
+// onlyWritable has connections of several hosts made to the one that takes
+// writes, after a failover too.
+func onlyWritable(cc *pgx.ConnConfig) {
 	// A single host has a fallback too, without TLS.
 	others := slices.ContainsFunc(cc.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.Host != cc.Host || f.Port != cc.Port })
 	if others && cc.ValidateConnect == nil {
-		// Several hosts: the one that takes writes, after a failover too.
 		cc.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
-	cc.OnPgError = keepSession(cc.OnPgError)
-	cfg.AfterConnect = serverKeepalives
 }
 
 // keepSession has a session closed that may not write: it was made while the

@@ -59,19 +59,6 @@ func Inspect(ctx context.Context, url string) (*Inspection, error) {
 	return i, nil
 }
 
-// onlyWritable has a connection made as the store makes it: of several hosts
-// to the one that takes writes.
-func onlyWritable(cc *pgx.ConnConfig) {
-	if cc.ValidateConnect != nil {
-		return
-	}
-	for _, f := range cc.Fallbacks {
-		if f.Host != cc.Host || f.Port != cc.Port {
-			cc.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
-		}
-	}
-}
-
 // reasonAlone is why a connection string cannot be read, without the string.
 func reasonAlone(err error) error {
 	var parse *pgconn.ParseConfigError

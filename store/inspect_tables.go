@@ -45,6 +45,7 @@ func (i *Inspection) LackingRights(ctx context.Context, table string) ([]Right, 
 	})
 }
 
+// splitTable reads "schema.table" or "table".
 func splitTable(table string) (schema, name string) {
 	schema, name, found := strings.Cut(table, ".")
 	if !found {

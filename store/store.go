@@ -6,12 +6,14 @@
 // A Stream writes batches. Whatever goes wrong, a batch is in Postgres
 // completely or not at all, and the cursor in landfall.streams tells which:
 // callers never guess the outcome of a failed Write, they read the cursor.
+//
+// Beside that it is asked what has become of messages (receipts.go), and looks
+// at a database before a cluster relies on it (inspect.go).
 package store
 
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -47,10 +49,7 @@ func Open(c *cluster.Config, node string) (*Store, error) {
 		return nil, fmt.Errorf("postgres.url: %w", err)
 	}
 	configure(cfg, applicationName(c.Name, node), len(c.Streams))
-	schema, name, found := strings.Cut(c.MessagesTable, ".")
-	if !found {
-		schema, name = "public", c.MessagesTable
-	}
+	schema, name := splitTable(c.MessagesTable)
 	s := &Store{cluster: c.Name, table: pgx.Identifier{schema, name}}
 	for pool, sessions := range map[**pgxpool.Pool]int32{&s.pool: cfg.MaxConns, &s.probe: 1, &s.asking: askingSessions} {
 		own := cfg.Copy()
