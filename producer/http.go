@@ -21,12 +21,7 @@ const (
 // for the token first. Paths are not cleaned and never redirected, so that a
 // message cannot end up under a subject that its sender did not write.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.ContentLength != 0 {
-		// The whole body must be here by then, also one that is refused
-		// unread: net/http reads on a little to keep the connection.
-		// A writer without deadlines is not a network connection.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d.o.BodyTimeout))
-	}
+	bodyWithin(w, r, lingering) // of strangers nobody reads more
 	if d.o.Probes != nil && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz") {
 		d.o.Probes.ServeHTTP(w, r)
 		return
@@ -35,6 +30,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.refuse(w, r, nil, err)
 		return
 	}
+	bodyWithin(w, r, d.o.BodyTimeout)
 	path := r.URL.EscapedPath()
 	if path == openAPIPath {
 		d.serveOpenAPI(w, r)
@@ -52,6 +48,20 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.refuse(w, r, nil, fmt.Errorf("%w, not a %s", errMethod, r.Method))
 	default:
 		d.servePublish(w, r, subject)
+	}
+}
+
+// lingering is how long net/http may read on in a body that was not read to
+// its end, before it sends the answer. It reads so that a client that is still
+// sending is not cut off before it has the answer.
+const lingering = 5 * time.Second
+
+// bodyWithin says by when the whole body must be here, also one that is refused
+// unread.
+func bodyWithin(w http.ResponseWriter, r *http.Request, timeout time.Duration) {
+	if r.ContentLength != 0 {
+		// A writer without deadlines is not a network connection.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
 	}
 }
 

@@ -14,11 +14,6 @@ import (
 // that the door waits for it.
 const minRate = 1 << 10
 
-// lingering is how long net/http may read on in a body that was not read to
-// its end, before it sends the answer. It reads so that a client that is still
-// sending is not cut off before it has the answer.
-const lingering = 5 * time.Second
-
 // pacedBody is the body of a batch as it comes from the connection. There is
 // no limit to how long it takes in all, but every read must bring something
 // in time, and all of them together minRate. Time in which the door does not
