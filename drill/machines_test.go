@@ -2,6 +2,7 @@ package drill
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func upMachines(t *testing.T) *machinesRig {
 	t.Log("the machines are ", m.Where)
 	o := pgserver.Options{}
 	if m.Isolated() {
-		o.Listen = m.Gateway
+		o.Listen, o.Password = m.Gateway, rand.Text()
 	}
 	server := pgtest.Start(t, o)
 	url := server.URL()

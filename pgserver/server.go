@@ -2,8 +2,8 @@
 // this machine: for the demo, for tests, and for people without Docker. It
 // finds initdb, makes a cluster in a directory of its own (as root it runs
 // Postgres as another user, because Postgres refuses root), listens on a
-// loopback port (and on the network if told to) with password authentication, and keeps fsync on, because
-// what is proved with it is durability.
+// loopback port (and on the network if told to) with password authentication,
+// and keeps fsync on, because what is proved with it is durability.
 //
 // A server ends with the process that started it. Stop is the ordinary way;
 // on Linux the kernel also stops it when the process dies by SIGKILL.
@@ -40,7 +40,8 @@ type Options struct {
 
 	// Listen is an address of this machine to listen on besides 127.0.0.1.
 	// With it a new cluster lets in, with the password, whoever is on one of
-	// the machine's own networks. "": nobody but this machine.
+	// the machine's own networks, so that a password must be given. "": nobody
+	// but this machine.
 	Listen string
 
 	// User, Password and Database are made with the cluster; each defaults
@@ -76,6 +77,9 @@ func (o Options) check() error {
 		if _, err := netip.ParseAddr(o.Listen); err != nil {
 			return fmt.Errorf("address of the private Postgres: %w", err)
 		}
+		if o.Password == "" {
+			return errors.New("address of the private Postgres: the network is not let in without a password of its own")
+		}
 	}
 	if o.Port < 0 || o.Port > 65535 {
 		return fmt.Errorf("port of the private Postgres: %d is not a port", o.Port)
@@ -99,10 +103,10 @@ type Server struct {
 // accepts connections. The context bounds only the starting; the server runs
 // until Stop.
 func Start(ctx context.Context, o Options) (*Server, error) {
-	o = o.withDefaults()
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	o = o.withDefaults()
 	dir, err := openDirectory(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("private Postgres: %w", err)

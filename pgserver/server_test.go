@@ -273,6 +273,8 @@ func TestErrorsSayWhatIsWrong(t *testing.T) {
 		"port in use":   {pgserver.Options{Port: port}, fmt.Sprintf("port %d cannot be had", port)},
 		"no such port":  {pgserver.Options{Port: 70000}, "70000 is not a port"},
 		"wrong setting": {pgserver.Options{Settings: map[string]string{"work_mem": "much"}}, `invalid value for parameter "work_mem"`},
+		"open to all":   {pgserver.Options{Listen: "127.0.0.2"}, "without a password of its own"},
+		"no address":    {pgserver.Options{Listen: "localhost"}, "localhost"},
 		"line break":    {pgserver.Options{Password: "a\nb"}, "contains a line break"},
 	} {
 		t.Run(name, func(t *testing.T) {
