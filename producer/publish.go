@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// attemptTime is how long one attempt waits for its acknowledgement. A
-	// leader that has died never answers; another attempt may find its
-	// successor.
+	// attemptTime is how long an attempt waits for its acknowledgement, the
+	// first one: each further one waits twice as long. A leader that has died
+	// never answers; another attempt may find its successor.
 	attemptTime = time.Second
 
 	// Pauses between attempts double from the first to the longest. They are
