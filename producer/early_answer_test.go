@@ -115,3 +115,41 @@ func TestBatchThatEndsWhileDraining(t *testing.T) {
 	sender.Wait()
 	e.free(t)
 }
+
+// A message that there is no room for is read to its end: its client hears
+// 429 whatever it does while it sends, and goes on on the same connection.
+func TestBusyDoorHearsClientsOut(t *testing.T) {
+	t.Parallel()
+	e := serve(t, Options{MaxInFlight: 1}, nil, nil)
+	full, err := e.gate.enter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", e.srv.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	answers := bufio.NewReader(conn)
+	body := make([]byte, 1<<20-1024)
+	for _, want := range []int{429, 429, 200} {
+		if want == 200 {
+			full.leave()
+		}
+		// Everything is sent before anything is read.
+		if _, err := fmt.Fprintf(conn, "POST /v1/publish/messages HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != want {
+			t.Fatalf("answered %s, %v, want %d", res.Status, err, want)
+		}
+		_ = res.Body.Close()
+	}
+}

@@ -1,7 +1,9 @@
 package producer
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -93,6 +95,9 @@ func (d *Door) serveMessage(w http.ResponseWriter, r *http.Request, b *Backend, 
 		floor = b.Receipts.Cursor(q.like.stream)
 	}
 	m, done, err := d.through(w, r, b, q)
+	if errors.Is(err, errBusy) {
+		d.discard(w, r)
+	}
 	if err != nil {
 		d.refuse(w, r, m, err)
 		return
@@ -105,6 +110,15 @@ func (d *Door) serveMessage(w http.ResponseWriter, r *http.Request, b *Backend, 
 		floor = math.MaxUint64
 	}
 	d.serveStored(w, r, b, q, done, floor)
+}
+
+// discard reads the rest of a message that there is no room for. net/http
+// alone would read little of it and close the connection, and a client in the
+// middle of sending would see that instead of its 429, and connect again.
+func (d *Door) discard(w http.ResponseWriter, r *http.Request) {
+	bodyWithin(w, r, lingering)
+	// An error means that there is nothing to read, or nobody to answer.
+	_, _ = io.CopyN(io.Discard, r.Body, int64(d.o.MaxPayload)+1)
 }
 
 // through returns the message as far as it was understood, also on errors. Its
