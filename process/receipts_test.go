@@ -86,7 +86,7 @@ func TestReceipts(t *testing.T) {
 	poison := c.unstorable()
 	c.awaitOnAll(floors, message.Receipt{Seq: 11, State: message.DeadLettered, ID: poison, SQLState: "any", Reason: "any"})
 	var rejected []message.Receipt
-	if err := c.nodes["n2"].receipts.Rejected(t.Context(), "MESSAGES", 1, 11, func(r message.Receipt) { rejected = append(rejected, r) }); err != nil {
+	if err := c.nodes["n2"].receipts.Unstored(t.Context(), "MESSAGES", 1, 11, func(r message.Receipt) { rejected = append(rejected, r) }); err != nil {
 		t.Fatal(err)
 	}
 	if len(rejected) != 1 || rejected[0].Seq != 11 || rejected[0].ID != poison || rejected[0].Reason == "" {

@@ -93,19 +93,23 @@ func (d *Door) storedBatch(ctx context.Context, b *Backend, q *request, in items
 	if err := gone(s.Stream, last); err != nil {
 		return err
 	}
-	*s.Stored = d.rejected(ctx, b, s, in.(recognising))
-	return nil
+	*s.Stored, err = d.unstored(ctx, b, s, in.(recognising))
+	return err
 }
 
-// rejected adds the batch's dead letters to what was refused, the first of
-// them with their reasons. It asks until it is told, or the context ends: then
-// it is false.
-func (d *Door) rejected(ctx context.Context, b *Backend, s *summary, in recognising) bool {
+// unstored adds the batch's dead letters to what was refused, the first of
+// them with their reasons; a gap among the batch's sequences is an error. It
+// asks until it is told, or the context ends: then told is false.
+func (d *Door) unstored(ctx context.Context, b *Backend, s *summary, in recognising) (told bool, err error) {
 	var pause backoff
 	for {
 		var count uint64
 		var dead []refusedItem
-		err := b.Receipts.Rejected(ctx, s.Stream, s.first, s.last, func(r messageReceipt) {
+		var lost error
+		err := b.Receipts.Unstored(ctx, s.Stream, s.first, s.last, func(r messageReceipt) {
+			if lost == nil {
+				lost = gone(s.Stream, r) // of whose batch it was nobody knows
+			}
 			n, ok := in.number(r.ID)
 			if !ok {
 				return
@@ -116,10 +120,10 @@ func (d *Door) rejected(ctx context.Context, b *Backend, s *summary, in recognis
 		})
 		if err == nil {
 			s.bury(count, dead)
-			return true
+			return true, lost
 		}
 		if !pause.wait(ctx, context.Background()) {
-			return false
+			return false, nil
 		}
 	}
 }

@@ -106,9 +106,9 @@ type Receipts interface {
 	// Receipt asks Postgres about one sequence.
 	Receipt(ctx context.Context, stream string, seq uint64) (message.Receipt, error)
 
-	// Rejected asks Postgres for the sequences from first to last that are
-	// dead letters, or repeat one, in order.
-	Rejected(ctx context.Context, stream string, first, last uint64, each func(message.Receipt)) error
+	// Unstored asks Postgres for the sequences from first to last that are
+	// dead letters, or repeat one, or begin a gap, in order.
+	Unstored(ctx context.Context, stream string, first, last uint64, each func(message.Receipt)) error
 }
 
 // Door is the endpoint's http.Handler. It can listen before there is a node

@@ -24,7 +24,7 @@ type books struct {
 	mu       sync.Mutex // guards the rest
 	by       map[uint64]message.Receipt
 	unheard  int      // awaited when there was no time any more
-	troubled int      // so many calls of Rejected fail before one succeeds
+	troubled int      // so many calls of Unstored fail before one succeeds
 	asked    []string // what was awaited: sequence, id, floor
 }
 
@@ -59,11 +59,11 @@ func (b *books) Receipt(_ context.Context, _ string, seq uint64) (message.Receip
 	return r, nil
 }
 
-func (b *books) Rejected(_ context.Context, _ string, first, last uint64, each func(message.Receipt)) error {
+func (b *books) Unstored(_ context.Context, _ string, first, last uint64, each func(message.Receipt)) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for seq := first; seq <= last; seq++ {
-		if r, ok := b.by[seq]; ok && r.Rejected() {
+		if r, ok := b.by[seq]; ok && (r.Rejected() || r.State == message.Gap) {
 			each(r)
 		}
 	}
@@ -154,13 +154,15 @@ func TestStoredWaitsBeside(t *testing.T) {
 func TestBatchStored(t *testing.T) {
 	t.Parallel()
 	b := &books{cursor: 3, troubled: 2, by: map[uint64]message.Receipt{
-		3: {Seq: 3, State: message.Stored, ID: "fine/3"},
-		4: {Seq: 4, State: message.Stored, ID: "some/1"},
-		5: dead(5, "some/2"),
-		6: dead(6, "other/3"),
-		7: {Seq: 7, State: message.Duplicate, Of: 5, ID: "some/5", Reason: "no number"},
-		8: {Seq: 8, State: message.Stored, ID: "some/6"},
-		9: {Seq: 9, State: message.Gap},
+		3:  {Seq: 3, State: message.Stored, ID: "fine/3"},
+		4:  {Seq: 4, State: message.Stored, ID: "some/1"},
+		5:  dead(5, "some/2"),
+		6:  dead(6, "other/3"),
+		7:  {Seq: 7, State: message.Duplicate, Of: 5, ID: "some/5", Reason: "no number"},
+		8:  {Seq: 8, State: message.Stored, ID: "some/6"},
+		9:  {Seq: 9, State: message.Gap},
+		11: {Seq: 11, State: message.Gap},
+		12: {Seq: 12, State: message.Stored, ID: "hole/3"},
 	}}
 	e := serve(t, Options{Deadline: 5 * time.Second}, b, nil)
 	yes, no := true, false
@@ -184,12 +186,13 @@ func TestBatchStored(t *testing.T) {
 		t.Errorf("%+v, lines (-want +got):\n%s", got, diff)
 	}
 	is(e.batch(t, "lost", "?ack=stored", strings.NewReader("1")), 500, &no, "problem:gap")
+	is(e.batch(t, "hole", "?ack=stored", strings.NewReader("1\n2\n3")), 500, &yes, "message 11 of stream MESSAGES is gone")
 	is(e.batch(t, "late", "?ack=stored&timeout=50ms", strings.NewReader("1")), 202, &no, "Messages:1")
 	b.mu.Lock()
 	b.troubled = math.MaxInt
 	b.mu.Unlock()
 	is(e.batch(t, "fine", "?ack=stored&timeout=50ms", strings.NewReader("1\n2\n3")), 202, &no, "Messages:3")
-	asked := []string{"3 fine/3 3", fmt.Sprint("3 fine/3 ", uint64(math.MaxUint64)), "8 some/6 3", "9 lost/1 3", "10 late/1 3", fmt.Sprint("3 fine/3 ", uint64(math.MaxUint64))}
+	asked := []string{"3 fine/3 3", fmt.Sprint("3 fine/3 ", uint64(math.MaxUint64)), "8 some/6 3", "9 lost/1 3", "12 hole/3 3", "13 late/1 3", fmt.Sprint("3 fine/3 ", uint64(math.MaxUint64))}
 	if diff := cmp.Diff(asked, b.asked); diff != "" {
 		t.Errorf("awaited (-want +got):\n%s", diff)
 	}

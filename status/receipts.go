@@ -20,9 +20,9 @@ type Ledger interface {
 	// ID is the message id of what the sequence ended as.
 	Receipts(ctx context.Context, stream string, seqs []uint64) ([]message.Receipt, error)
 
-	// Rejected calls each for the sequences from first to last that are dead
-	// letters, or repeat one, in order.
-	Rejected(ctx context.Context, stream string, first, last uint64, each func(message.Receipt)) error
+	// Unstored calls each for the sequences from first to last that are dead
+	// letters, or repeat one, or begin a gap, in order.
+	Unstored(ctx context.Context, stream string, first, last uint64, each func(message.Receipt)) error
 }
 
 // ReceiptsOptions are what Receipts needs to know.
@@ -142,11 +142,11 @@ func (r *Receipts) Receipt(ctx context.Context, stream string, seq uint64) (mess
 	return got[0], nil
 }
 
-// Rejected asks Postgres for the sequences from first to last that are dead
-// letters, or repeat one, in order.
-func (r *Receipts) Rejected(ctx context.Context, stream string, first, last uint64, each func(message.Receipt)) error {
+// Unstored asks Postgres for the sequences from first to last that are dead
+// letters, or repeat one, or begin a gap, in order.
+func (r *Receipts) Unstored(ctx context.Context, stream string, first, last uint64, each func(message.Receipt)) error {
 	if _, err := r.track(stream); err != nil {
 		return err
 	}
-	return r.o.Ledger.Rejected(ctx, stream, first, last, each)
+	return r.o.Ledger.Unstored(ctx, stream, first, last, each)
 }

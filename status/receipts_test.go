@@ -381,7 +381,7 @@ func TestReceiptsByQuestion(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	var rejected []message.Receipt
-	err := r.Rejected(t.Context(), "S", 1, 3, func(r message.Receipt) { rejected = append(rejected, r) })
+	err := r.Unstored(t.Context(), "S", 1, 3, func(r message.Receipt) { rejected = append(rejected, r) })
 	if err != nil || !slices.Equal(rejected, []message.Receipt{poison(2)}) {
 		t.Errorf("%+v, %v", rejected, err)
 	}
@@ -394,7 +394,7 @@ func TestReceiptsByQuestion(t *testing.T) {
 	}
 	_, err1 := r.Receipt(t.Context(), "X", 1)
 	_, err2 := r.Await(t.Context(), "X", 1, "", 0)
-	err3 := r.Rejected(t.Context(), "X", 1, 2, nil)
+	err3 := r.Unstored(t.Context(), "X", 1, 2, nil)
 	for _, err := range []error{err1, err2, err3} {
 		if err == nil {
 			t.Error("an answer about a stream that does not exist")

@@ -77,7 +77,7 @@ func (l *ledger) Receipts(ctx context.Context, stream string, seqs []uint64) ([]
 	return got, ctx.Err()
 }
 
-func (l *ledger) Rejected(_ context.Context, _ string, first, last uint64, each func(message.Receipt)) error {
+func (l *ledger) Unstored(_ context.Context, _ string, first, last uint64, each func(message.Receipt)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for seq := first; seq <= last; seq++ {

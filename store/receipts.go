@@ -14,7 +14,7 @@ import (
 
 const (
 	receiptDeadline = 3 * time.Second // somebody waits, and can ask again
-	rejectedPage    = 1000            // receipts read at a time
+	unstoredPage    = 1000            // receipts read at a time
 )
 
 // incarnations are those of a stream, and from where to where each has the
@@ -92,19 +92,20 @@ func (s *Store) receiptsQuery() string {
 // letter is what a receipt tells of a dead letter.
 const letter = `coalesce(msg_id, '') AS id, coalesce(sqlstate, '') AS sqlstate, coalesce(nullif(reason, ''), 'no reason is recorded') AS reason`
 
-// Rejected calls each, in order, for the sequences from first to last that are
-// dead letters or repeat one. They are read page by page, so that a caller who
-// takes his time holds no session meanwhile.
-func (s *Store) Rejected(ctx context.Context, stream string, first, last uint64, each func(message.Receipt)) error {
+// Unstored calls each, in order, for the sequences from first to last that are
+// dead letters or repeat one, and for the first of each run that is a gap. They
+// are read page by page, so that a caller who takes his time holds no session
+// meanwhile.
+func (s *Store) Unstored(ctx context.Context, stream string, first, last uint64, each func(message.Receipt)) error {
 	for first <= last {
-		page, err := s.rejected(ctx, stream, first, last)
+		page, err := s.unstored(ctx, stream, first, last)
 		if err != nil {
 			return err
 		}
 		for _, r := range page {
 			each(r)
 		}
-		if len(page) < rejectedPage {
+		if len(page) < unstoredPage {
 			break
 		}
 		first = page[len(page)-1].Seq + 1
@@ -112,8 +113,8 @@ func (s *Store) Rejected(ctx context.Context, stream string, first, last uint64,
 	return nil
 }
 
-// rejected reads the first page of them.
-func (s *Store) rejected(ctx context.Context, stream string, first, last uint64) ([]message.Receipt, error) {
+// unstored reads the first page of them.
+func (s *Store) unstored(ctx context.Context, stream string, first, last uint64) ([]message.Receipt, error) {
 	ctx, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
 	rows, err := s.asking.Query(ctx, incarnations+`
@@ -128,10 +129,14 @@ func (s *Store) rejected(ctx context.Context, stream string, first, last uint64)
 				WHERE u.stream_id = i.id AND u.seq BETWEEN greatest($3, i.first) AND least($4, i.last)
 					AND d.resolution IS DISTINCT FROM 'stored'
 				ORDER BY u.seq LIMIT $5)
+			UNION ALL
+			(SELECT 'gap', greatest(from_seq, $3), 0::bigint, ''::bytea, '', '' FROM landfall.gaps
+				WHERE stream_id = i.id AND from_seq <= least($4, i.last) AND to_seq >= greatest($3, i.first)
+				ORDER BY from_seq LIMIT $5)
 		) AS found (state, seq, of, id, sqlstate, reason) ORDER BY found.seq LIMIT $5`,
-		s.cluster, stream, int64(min(first, math.MaxInt64)), int64(min(last, math.MaxInt64)), rejectedPage)
+		s.cluster, stream, int64(min(first, math.MaxInt64)), int64(min(last, math.MaxInt64)), unstoredPage)
 	if err != nil {
-		return nil, explain("look up what was rejected", err)
+		return nil, explain("look up what was not stored", err)
 	}
 	page, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r message.Receipt, err error) {
 		var seq, of int64
@@ -141,7 +146,7 @@ func (s *Store) rejected(ctx context.Context, stream string, first, last uint64)
 		return r, err
 	})
 	if err != nil {
-		return nil, explain("look up what was rejected", err)
+		return nil, explain("look up what was not stored", err)
 	}
 	return page, nil
 }

@@ -26,9 +26,9 @@ func (d *database) receipts(s *Store, seqs ...uint64) []message.Receipt {
 	return d.reasoned(got)
 }
 
-func (d *database) rejected(s *Store, first, last uint64) (got []message.Receipt) {
+func (d *database) unstored(s *Store, first, last uint64) (got []message.Receipt) {
 	d.Helper()
-	if err := s.Rejected(d.Context(), "S", first, last, func(r message.Receipt) { got = append(got, r) }); err != nil {
+	if err := s.Unstored(d.Context(), "S", first, last, func(r message.Receipt) { got = append(got, r) }); err != nil {
 		d.Fatal(err)
 	}
 	return d.reasoned(got)
@@ -97,13 +97,16 @@ func TestReceipts(t *testing.T) {
 	if got := d.receipts(s.Store); len(got) != 0 {
 		t.Errorf("nothing asked, %+v answered", got)
 	}
-	if diff := cmp.Diff([]message.Receipt{everything[2], everything[4], everything[5]}, d.rejected(s.Store, 0, math.MaxUint64)); diff != "" {
+	if diff := cmp.Diff([]message.Receipt{everything[2], everything[4], everything[5], everything[6]}, d.unstored(s.Store, 0, math.MaxUint64)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]message.Receipt{everything[4]}, d.rejected(s.Store, 4, 5)); diff != "" {
+	if diff := cmp.Diff([]message.Receipt{everything[4]}, d.unstored(s.Store, 4, 5)); diff != "" {
 		t.Error(diff)
 	}
-	if got := d.rejected(s.Store, 5, 4); got != nil {
+	if diff := cmp.Diff([]message.Receipt{everything[7]}, d.unstored(s.Store, 8, 10)); diff != "" { // from within the gap
+		t.Error(diff)
+	}
+	if got := d.unstored(s.Store, 5, 4); got != nil {
 		t.Errorf("%+v", got)
 	}
 
@@ -119,7 +122,7 @@ func TestReceipts(t *testing.T) {
 		t.Error(diff)
 	}
 	d.exec(`UPDATE landfall.dead_letters SET resolution = 'discarded' WHERE seq = 6`)
-	if diff := cmp.Diff([]message.Receipt{everything[5]}, d.rejected(s.Store, 1, 11)); diff != "" {
+	if diff := cmp.Diff([]message.Receipt{everything[5], everything[6]}, d.unstored(s.Store, 1, 11)); diff != "" {
 		t.Error(diff)
 	}
 	// A row that somebody deleted was stored once; nobody knows its id.
@@ -153,7 +156,7 @@ func TestReceiptsOfIncarnations(t *testing.T) {
 		t.Error(diff)
 	}
 	dead := []message.Receipt{everything[2], {Seq: 6, State: message.DeadLettered, ID: "id-6", SQLState: "22021"}}
-	if diff := cmp.Diff(dead, d.rejected(s.Store, 1, 11)); diff != "" {
+	if diff := cmp.Diff(dead, d.unstored(s.Store, 1, 11)); diff != "" {
 		t.Error(diff)
 	}
 
@@ -162,7 +165,7 @@ func TestReceiptsOfIncarnations(t *testing.T) {
 	if diff := cmp.Diff([]message.Receipt{pending(1), pending(5)}, d.receipts(s.Store, 1, 5)); diff != "" {
 		t.Error(diff)
 	}
-	if got := d.rejected(s.Store, 1, 11); got != nil {
+	if got := d.unstored(s.Store, 1, 11); got != nil {
 		t.Errorf("%+v", got)
 	}
 
@@ -172,17 +175,17 @@ func TestReceiptsOfIncarnations(t *testing.T) {
 	if diff := cmp.Diff([]message.Receipt{want[2], pending(6)}, d.receipts(s.Store, 5, 6)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(dead[:1], d.rejected(s.Store, 1, 11)); diff != "" {
+	if diff := cmp.Diff(dead[:1], d.unstored(s.Store, 1, 11)); diff != "" {
 		t.Error(diff)
 	}
 }
 
 // More are rejected than are read at a time.
-func TestRejectedByPages(t *testing.T) {
+func TestUnstoredByPages(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	s, cur := d.stream()
-	const last = 3*rejectedPage + 7
+	const last = 3*unstoredPage + 7
 	d.exec(`INSERT INTO landfall.dead_letters (stream_id, seq) SELECT $1, n FROM generate_series(1, $2::bigint, 3) AS n`, cur.StreamID, last)
 	d.exec(`INSERT INTO landfall.duplicates (stream_id, seq, of_seq) SELECT $1, n, 1 FROM generate_series(2, $2::bigint, 3) AS n`, cur.StreamID, last)
 	d.exec(`UPDATE landfall.streams SET last_seq = $1`, last)
@@ -192,7 +195,7 @@ func TestRejectedByPages(t *testing.T) {
 			want = append(want, seq)
 		}
 	}
-	err := s.Rejected(t.Context(), "S", 1, math.MaxInt64, func(r message.Receipt) {
+	err := s.Unstored(t.Context(), "S", 1, math.MaxInt64, func(r message.Receipt) {
 		if !r.Rejected() {
 			t.Errorf("%+v", r)
 		}
@@ -218,7 +221,7 @@ func TestReceiptsWithoutPostgres(t *testing.T) {
 		if _, err := s.Receipts(t.Context(), "S", []uint64{1}); err == nil {
 			t.Errorf("%s: a receipt", name)
 		}
-		if err := s.Rejected(t.Context(), "S", 1, 2, func(message.Receipt) { t.Errorf("%s: a rejection", name) }); err == nil {
+		if err := s.Unstored(t.Context(), "S", 1, 2, func(message.Receipt) { t.Errorf("%s: a rejection", name) }); err == nil {
 			t.Errorf("%s: nothing rejected", name)
 		}
 	}
@@ -302,8 +305,8 @@ func TestReceiptsUseIndexes(t *testing.T) {
 			}
 		}
 	}
-	if n := len(d.rejected(s.Store, 1, rows+60000)); n != 40000 {
-		t.Errorf("%d are rejected, want 40000", n)
+	if n := len(d.unstored(s.Store, 1, rows+60000)); n != 60000 {
+		t.Errorf("%d are no rows, want 60000", n)
 	}
 }
 
