@@ -101,7 +101,7 @@ var refusals = [...]refusal{
 	{errKeyReused, 422, "key-reused", "Idempotency-Key reused with another message", "This message was not stored. Send it under a key of its own.", "", 0},
 	{errNotJSON, 422, "not-json", "Line is not JSON", "Send one JSON text a line, in UTF-8.", "", 0},
 	{errLines, 422, "lines", "Some of the batch was refused", "The others are stored. " + mendLines + " Repeating the whole batch as it is is safe, and gives the same answer.", "", 0},
-	{errDeadLetter, 422, "dead-letter", "Dead letter", "It is kept in landfall.dead_letters: see app dead-letters show. Mend the message and send it under another key, or mend the table and retry the dead letter.", "", 0},
+	{errDeadLetter, 422, "dead-letter", "Dead letter", "It is kept in landfall.dead_letters: with its bytes and the reason. Mend the message and send it under another key.", "", 0},
 	{errBusy, 429, "busy", "Too much in flight", "Nothing of it was stored. Send fewer at a time, or repeat later.", "", 1},
 	{errHeadersTooLarge, 431, "headers-too-large", "Headers too large", "Send fewer or shorter headers that travel with the message.", "", 0},
 	{errRefused, 500, "refused", "Refused by the stream", "Look at the stream's configuration: another program may have changed it.", "", 0},
@@ -146,6 +146,9 @@ func isRefusal(err error) bool { return refusalOf(err).err != nil }
 func (like refusal) kind() string { return "urn:landfall:problem:" + like.name }
 
 func (like refusal) problem(err error) problem {
+	if errors.Is(like.err, errNotAsked) {
+		err = errNotAsked // where Postgres is, and as whom it is asked, is for the log
+	}
 	return problem{
 		Type: like.kind(), Title: like.title, Status: like.status,
 		Detail: err.Error(), Advice: strings.TrimSpace(like.advice + " " + like.repeat),

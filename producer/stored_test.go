@@ -276,7 +276,7 @@ func TestReceipts(t *testing.T) {
 		t.Errorf("Allow %q", allow)
 	}
 	b.troubled = 1
-	if p := refusedWith(t, at("GET", "MESSAGES/1"), 503, "not-asked"); !strings.Contains(p.Detail, "connection refused") {
+	if p := refusedWith(t, at("GET", "MESSAGES/1"), 503, "not-asked"); strings.Contains(p.Detail, "connection refused") {
 		t.Errorf("detail %q", p.Detail)
 	}
 }
