@@ -210,7 +210,7 @@ func TestBatchOfEvents(t *testing.T) {
 
 func TestBatchRefusals(t *testing.T) {
 	t.Parallel()
-	e := serve(t, Options{MaxBatchBytes: 10_000, Deadline: 300 * time.Millisecond}, nil, nil)
+	e := serve(t, Options{MaxBatchBytes: 10_000, MaxInFlightBytes: 1 << 30, Deadline: 300 * time.Millisecond}, nil, nil)
 	three := "1\n2\n3\n"
 	long := `"` + strings.Repeat("x", 2000) + "\"\n"
 	for name, c := range map[string]struct {
@@ -471,4 +471,31 @@ func TestLargeBatch(t *testing.T) {
 			singles++
 		}
 	}
+}
+
+// A body that brings no messages is not read for ever, however little of it
+// there was before it was decompressed.
+func TestBatchInVain(t *testing.T) {
+	t.Parallel()
+	e := serve(t, Options{}, nil, nil)
+	for name, c := range map[string]struct {
+		vain            string
+		acked, refusals uint64
+	}{
+		"blank": {strings.Repeat("\n", maxVainBytes+readAhead), 1, 0},
+		"long":  {strings.Repeat("x", maxVainBytes+readAhead), 1, 0},
+		"bad":   {strings.Repeat("x\n", maxVain+1), 1, maxVain},
+	} {
+		body := "{}\n" + c.vain + "\n{}\n"
+		got := e.batch(t, name, "", strings.NewReader(zs(t, body, 1<<20)), "Content-Encoding", "zstd")
+		if got.Code != 400 || got.Type != "urn:landfall:problem:no-messages" || got.Acknowledged != c.acked || got.Refused != c.refusals {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	// As much of it with messages in between is fine.
+	part := "{}\n" + strings.Repeat("\n", maxVainBytes/2)
+	if got := e.batch(t, "fine", "", strings.NewReader(zs(t, part+part+part, 1<<20)), "Content-Encoding", "zstd"); got.Code != 200 || got.Messages != 3 {
+		t.Errorf("%+v", got)
+	}
+	e.free(t)
 }

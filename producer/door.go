@@ -59,7 +59,7 @@ type Options struct {
 
 	MaxPayload       int           // bytes of a message, headers included, that the servers take (1 MiB)
 	MaxInFlight      int           // messages accepted and not yet answered (4096)
-	MaxInFlightBytes int64         // bytes of them, headers included (32 MiB)
+	MaxInFlightBytes int64         // bytes of them, headers included (48 MiB)
 	MaxBatches       int           // batches on their way at once (64)
 	MaxBatchBytes    int64         // bytes of one batch, decompressed (16 GiB)
 	Deadline         time.Duration // how long a message is held for an acknowledgement (10 s)
@@ -134,7 +134,7 @@ type Door struct {
 func New(o Options) *Door {
 	o.MaxPayload = positive(o.MaxPayload, 1<<20)
 	o.MaxInFlight = positive(o.MaxInFlight, 4096)
-	o.MaxInFlightBytes = positive(o.MaxInFlightBytes, 32<<20)
+	o.MaxInFlightBytes = positive(o.MaxInFlightBytes, 48<<20)
 	o.MaxBatches = positive(o.MaxBatches, 64)
 	o.MaxBatchBytes = positive(o.MaxBatchBytes, 16<<30)
 	o.Deadline = positive(o.Deadline, 10*time.Second)

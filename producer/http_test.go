@@ -178,7 +178,7 @@ func TestRefusals(t *testing.T) {
 		{call{method: "GET", path: "/nowhere"}, 404, "path", "/nowhere"},
 		{call{method: "GET", path: "/healthz"}, 404, "path", "/healthz"},
 		{call{method: "GET", path: "/v1/publish/messages"}, 405, "method", "not a GET"},
-		{post("messages?ack=stored", ""), 503, "not-asked", "nobody"},
+		{post("messages?ack=stored", ""), 503, "not-asked", "no answer from Postgres"},
 		{post("messages?ack=all", ""), 400, "query", `quorum or stored, not "all"`},
 		{post("messages?acks=1", ""), 400, "query", "acks"},
 		{post("messages?ack=quorum&ack=stored", ""), 400, "query", "2 times"},

@@ -27,6 +27,7 @@ type lineReader struct {
 	long  []byte          // a line that does not fit into r's buffer
 	hold  func(bytes int) // told when long takes so much more memory
 	begun bool
+	vain  int // bytes read since something came of them; whoever uses a line sets it back
 }
 
 // next returns the next line without its end (LF or CR LF); it is valid until
@@ -44,6 +45,10 @@ func (l *lineReader) next() (line []byte, whole bool, err error) {
 	for {
 		part, err := l.r.ReadSlice('\n')
 		size += len(part)
+		l.vain += len(part)
+		if l.vain > maxVainBytes {
+			return nil, false, fmt.Errorf("%w: nothing came of the last %d bytes", errVain, l.vain)
+		}
 		if size > len(part) || errors.Is(err, bufio.ErrBufferFull) {
 			// Room for the line's end, so that a line at the limit is known from a longer one.
 			had := cap(l.long)
@@ -89,6 +94,11 @@ type ndjson struct {
 	n      uint64    // number of the line that was read last
 }
 
+// maxVainBytes is how much of a body may bring no message before it is read no
+// further: a few bytes can be decompressed into more blank lines than a day
+// is long.
+const maxVainBytes = 64 << 20
+
 // readAhead is how much of a body of lines is read at a time, in bytes.
 const readAhead = 64 << 10
 
@@ -128,6 +138,7 @@ func (l *ndjson) next() (item, error) {
 		if err := validJSON(line); err != nil {
 			return item{n: l.n, err: err}, nil
 		}
+		l.r.vain = 0
 		return item{n: l.n, m: l.message(line)}, nil
 	}
 }

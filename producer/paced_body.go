@@ -99,6 +99,7 @@ func (p *pacedBody) judge(err error) error {
 		p.err = fmt.Errorf("after %d bytes: %w", p.bytes, bodyError(err))
 	case p.waited > p.timeout && float64(p.bytes) < minRate*p.waited.Seconds():
 		p.err = fmt.Errorf("%w: %d bytes in %v of waiting, and %d a second are needed", errBodySlow, p.bytes, p.waited.Round(time.Second), minRate)
+		_ = p.deadline(time.Now()) // net/http would wait for more of the same before it answers
 	}
 	p.read = p.err != nil
 	return p.err

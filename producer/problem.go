@@ -30,6 +30,7 @@ var (
 	errGetMethod       = errors.New("this is asked for with GET")
 	errBodySlow        = errors.New("the body did not arrive in time")
 	errTooLarge        = errors.New("the body is too large")
+	errVain            = errors.New("there are no messages in a large part of the batch")
 	errBatchTooLarge   = errors.New("the batch is too large")
 	errBadEncoding     = errors.New("the Content-Encoding is not one of " + takenEncodings + ", and one at a time")
 	errNotJSON         = errors.New("the line is not valid JSON")
@@ -84,6 +85,7 @@ var refusals = [...]refusal{
 	{errNatsHeader, 400, "header", "Nats- headers are not for clients", "Leave it away.", "", 0},
 	{errEvent, 400, "cloudevent", "Not a CloudEvent", "Send what CloudEvents 1.0 asks for: specversion 1.0, id, source and type, as ce- headers or as members of the JSON document.", "", 0},
 	{errDecoding, 400, "decoding", "Body cannot be decompressed", "Send one whole and unbroken gzip or zstd stream, and nothing behind it; of a batch, what came before is published.", "", 0},
+	{errVain, 400, "no-messages", "No messages", "What came before is published. Send one JSON text a line, or an array of CloudEvents.", "", 0},
 	{errEmptyBatch, 400, "empty-batch", "Empty batch", "Send one JSON text a line.", "", 0},
 	{errBadSequence, 400, "sequence", "Not a sequence", "Use the seq of the answer to a publish.", "", 0},
 	{errBodyBroken, 400, "body", "Body incomplete", "", noneYet, 0},

@@ -56,9 +56,9 @@ func (q *query) set(name, v string) error {
 			return fmt.Errorf("%w: timeout is a duration such as 5s or 1500ms, at most %v, not %q", errBadQuery, longestWait, v)
 		}
 	case "first_line":
-		q.first, err = strconv.ParseUint(v, 10, 63)
+		q.first, err = strconv.ParseUint(v, 10, 53) // what JSON's numbers hold
 		if err != nil || q.first == 0 {
-			return fmt.Errorf("%w: first_line is the number of the body's first line, from 1, not %q", errBadQuery, v)
+			return fmt.Errorf("%w: first_line is the number of the body's first line, from 1 and below 2^53, not %q", errBadQuery, v)
 		}
 	default:
 		return fmt.Errorf("%w: there is no %q", errBadQuery, name)

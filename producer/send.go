@@ -109,10 +109,20 @@ func (f *flight) close() (tally, error) {
 	return f.tally, f.cut
 }
 
+// maxVain is how many items in a row may be refused before a batch is read no
+// further: what is sent is not what was meant.
+const maxVain = 100_000
+
 // readItems sends every item for the first time, as fast as window and room allow.
 func (f *flight) readItems(in items) {
+	vain := 0 // items refused, one after the other
 	for {
 		it, err := in.next()
+		if it.err == nil {
+			vain = 0
+		} else if vain++; vain > maxVain {
+			err = fmt.Errorf("%w: %d items in a row were refused", errVain, vain)
+		}
 		if err != nil {
 			f.endOfItems(err)
 			return
