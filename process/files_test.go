@@ -14,8 +14,8 @@ import (
 	"landfall/pgserver/pgtest"
 )
 
-// TestConnections fills both doors with idle connections: neither takes more
-// than its share of the files, and those who are in go on.
+// TestConnections fills both doors: neither takes more than its share of the
+// files, and those who are in go on. Idle connections lock nobody out.
 func TestConnections(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, pgtest.Database(t))
@@ -26,9 +26,21 @@ func TestConnections(t *testing.T) {
 	js := c.jetStream()
 	n1 := c.config.Nodes[0]
 
-	idle := c.fill(n1.HTTP, "GET /healthz HTTP/1.1\r\nHost: n1\r\n\r\n", "HTTP/1.1 200", 20)
+	const health = "GET /healthz HTTP/1.1\r\nHost: n1\r\n\r\n"
+	c.fill(n1.HTTP, health, "HTTP/1.1 200", 30) // the idle ones are let go for those that come
+	busy := make([]net.Conn, 20)
+	for i := range busy {
+		busy[i] = c.dial(n1.HTTP)
+		_, err := busy[i].Write([]byte("POST /v1/publish/messages HTTP/1.1\r\nHost: n1\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said, err := hear(busy[i], 10*time.Second); !strings.HasPrefix(said, "HTTP/1.1 100") {
+			t.Fatalf("connection %d: %q, %v", i, said, err)
+		}
+	}
 	late := c.dial(n1.HTTP)
-	if _, err := late.Write([]byte("GET /healthz HTTP/1.1\r\nHost: n1\r\n\r\n")); err != nil {
+	if _, err := late.Write([]byte(health)); err != nil {
 		t.Fatal(err)
 	}
 	if said, err := hear(late, 200*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -51,16 +63,15 @@ func TestConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.awaitCursor(ack.Sequence)
-	idle[0].Close()
+	busy[0].Close()
 	if said, err := hear(late, 10*time.Second); !strings.HasPrefix(said, "HTTP/1.1 200") {
 		t.Errorf("when another had left HTTP answered %q, %v", said, err)
 	}
 }
 
-// fill opens connections and asks something on each.
-func (c *testCluster) fill(address, ask, want string, count int) []net.Conn {
+// fill opens connections, asks something on each, and leaves them open.
+func (c *testCluster) fill(address, ask, want string, count int) {
 	c.t.Helper()
-	var all []net.Conn
 	for i := range count {
 		conn := c.dial(address)
 		_, err := conn.Write([]byte(ask))
@@ -71,9 +82,7 @@ func (c *testCluster) fill(address, ask, want string, count int) []net.Conn {
 		if !strings.HasPrefix(said, want) {
 			c.t.Fatalf("connection %d to %s: %q, %v", i, address, said, err)
 		}
-		all = append(all, conn)
 	}
-	return all
 }
 
 func (c *testCluster) dial(address string) net.Conn {

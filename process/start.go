@@ -82,6 +82,7 @@ func (r *running) serveHTTP() error {
 	})
 	r.http = producer.Server(r.door, r.Log)
 	r.http.RegisterOnShutdown(r.door.Drain)
+	letIdlersGo(r.http, r.connections)
 	r.serving.Go(func() error {
 		if err := r.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			r.fail(fmt.Errorf("serve HTTP on %s: %w", address, err))
