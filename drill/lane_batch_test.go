@@ -76,15 +76,19 @@ func (b batch) isThere(ctx context.Context, r *rig, seq uint64) (repeats int) {
 // uploadMiB is how far a node's memory may rise during an upload.
 const uploadMiB = 256
 
-// uploadLane sends one body of 2 GB to one node, and looks at its memory.
+// uploadLane sends one body of 2 GB to one node, and looks at its memory. Another
+// node leads the stream and stores it, and takes more: what its consumers read
+// the server keeps for ten seconds.
 func uploadLane(t *testing.T) {
 	r := upRig(t, Options{MaxBytes: "5GiB", StreamKeys: "replay_window: 1s"})
 	ctx := within(t, 20*time.Minute)
 	b := batch{key: "upload", lines: 1_000_000, pads: 62} // 2,000 bytes a line
-	target := r.Addresses()[0]
-	m := memory{t, r.PID(target.Name)}
+	target, storing := r.Addresses()[0], r.Addresses()[1].Name
+	r.must(LeadBoth(ctx, r.dial(), Stream, storing))
+	m, other := memory{t, r.PID(target.Name)}, memory{t, r.PID(storing)}
 	idle, _ := m.read()
 	m.forget()
+	other.forget()
 
 	body, in := io.Pipe()
 	written := countingWriter{to: in}
@@ -116,6 +120,8 @@ func uploadLane(t *testing.T) {
 	b.isThere(ctx, r, answer.LastSeq)
 	_, most = m.read()
 	t.Logf("memory of %s until all was stored: %d MiB at most", target.Name, most)
+	_, most = other.read()
+	t.Logf("memory of %s, which led and stored: %d MiB at most", storing, most)
 }
 
 // countingWriter counts what goes through; it is read when all is written.
