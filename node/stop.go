@@ -80,7 +80,7 @@ func (n *Node) shutdown(failed bool) {
 		n.server.Shutdown()
 		n.server.WaitForShutdown()
 	}
-	if err := n.lock.Close(); err != nil {
+	if err := unlock(n.lock); err != nil {
 		n.log.Warn("release data directory", "error", err)
 	}
 }

@@ -94,9 +94,15 @@ func (d *directory) close() error {
 	if d.temporary {
 		err = os.RemoveAll(d.path)
 	}
-	err = errors.Join(err, d.lock.Close())
+	err = errors.Join(err, unlock(d.lock))
 	d.lock = nil
 	return err
+}
+
+// unlock gives the lock up. Closing alone does not while another goroutine is
+// starting a program: between fork and exec the child has the file open too.
+func unlock(f *os.File) error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
 }
 
 // sweep removes temporary directories whose owners were killed before they
@@ -112,7 +118,7 @@ func sweep() {
 		}
 		if f, err := lockFile(lock); err == nil {
 			_ = os.RemoveAll(path) // another sweeper may be at it too
-			_ = f.Close()
+			_ = unlock(f)
 		}
 	}
 }
