@@ -13,15 +13,16 @@ import (
 
 // Options of a cluster of real processes.
 type Options struct {
-	Binary          string         // the program; see Self and BuildBinary
-	Nodes           int            // one or three; 0: three
-	DatabaseURL     string         // where the nodes store
-	MaxBytes        string         // as in File
-	ElectionTimeout *time.Duration // as in File
-	StreamKeys      string         // as in File
-	Keys            string         // as in File
-	Token           string         // as in File; the cluster's own doors know it
-	Machines        *Machines      // where the nodes run, the first ones of the list; nil: all here, on loopback
+	Binary          string            // the program; see Self and BuildBinary
+	Nodes           int               // one or three; 0: three
+	DatabaseURL     string            // where the nodes store
+	DatabaseURLs    map[string]string // the same for each node, instead
+	MaxBytes        string            // as in File
+	ElectionTimeout *time.Duration    // as in File
+	StreamKeys      string            // as in File
+	Keys            string            // as in File
+	Token           string            // as in File; the cluster's own doors know it
+	Machines        *Machines         // where the nodes run, the first ones of the list; nil: all here, on loopback
 }
 
 // Cluster is one to three node processes, their ports on loopback and their
@@ -57,6 +58,9 @@ func (c *Cluster) Dir() string { return c.dir }
 
 // ConfigPath is the cluster's own cluster.yaml.
 func (c *Cluster) ConfigPath() string { return filepath.Join(c.dir, "cluster.yaml") }
+
+// DataPath is the directory that holds a node's files.
+func (c *Cluster) DataPath(node string) string { return filepath.Join(c.dir, "data", node) }
 
 // LogPath is where a node's output goes, over all its starts.
 func (c *Cluster) LogPath(node string) string { return filepath.Join(c.dir, node+".log") }
@@ -96,6 +100,9 @@ func (c *Cluster) Start(node string) error {
 	cmd := c.opts.Machines.command(node, c.opts.Binary, "run", "--node", node, "--config", c.ConfigPath())
 	cmd.Dir = c.dir
 	cmd.Env = nodeEnv()
+	if url, ok := c.opts.DatabaseURLs[node]; ok {
+		cmd.Env = append(cmd.Env, "DATABASE_URL="+url)
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	started, err := startChild(cmd)
 	if err != nil {

@@ -15,8 +15,8 @@ const defaultMaxBytes = "1GiB"
 // File says what goes into the cluster.yaml of a drill.
 type File struct {
 	Nodes           []Addresses
-	Data            string // directory
-	DatabaseURL     string
+	Data            string         // directory
+	DatabaseURL     string         // "": from each node's environment, as DATABASE_URL
 	MaxBytes        string         // of the stream; "": 1GiB, so that a laptop's disk will do
 	ElectionTimeout *time.Duration // nil: Landfall's default; 0: the stock timers
 	StreamKeys      string         // more keys of the stream, a YAML flow such as "replay_window: 1s, table: x"
@@ -54,7 +54,11 @@ func (f File) Render() string {
 	if f.StreamKeys != "" {
 		fmt.Fprintf(&b, ", %s", f.StreamKeys)
 	}
-	fmt.Fprintf(&b, " }\npostgres: { url: %q }\n", literal(f.DatabaseURL))
+	url := literal(f.DatabaseURL)
+	if url == "" {
+		url = "${DATABASE_URL}"
+	}
+	fmt.Fprintf(&b, " }\npostgres: { url: %q }\n", url)
 	if f.Token != "" {
 		fmt.Fprintf(&b, "auth: { token: %q }\n", literal(f.Token))
 	}

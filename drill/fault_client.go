@@ -1,0 +1,3 @@
+package drill
+
+func clientFaults() []Fault { return nil }

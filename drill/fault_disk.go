@@ -1,0 +1,3 @@
+package drill
+
+func diskFaults() []Fault { return nil }

@@ -1,0 +1,3 @@
+package drill
+
+func netFaults() []Fault { return nil }

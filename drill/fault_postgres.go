@@ -1,0 +1,3 @@
+package drill
+
+func postgresFaults() []Fault { return nil }

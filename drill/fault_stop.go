@@ -1,0 +1,3 @@
+package drill
+
+func stopFaults() []Fault { return nil }

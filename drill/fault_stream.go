@@ -1,0 +1,3 @@
+package drill
+
+func streamFaults() []Fault { return nil }

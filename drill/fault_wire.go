@@ -1,0 +1,3 @@
+package drill
+
+func wireFaults() []Fault { return nil }
