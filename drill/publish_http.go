@@ -45,18 +45,13 @@ func (d *HTTPDoor) Close() { d.client.CloseIdleConnections() }
 // Try sends the message to the next node in turn; a repeat goes to the one
 // after the node that failed.
 func (d *HTTPDoor) Try(ctx context.Context, _ int, m Message) (Receipt, error) {
-	// The turn moves with every attempt of every publisher, so a repeat meets
-	// another node sooner or later without anyone keeping track.
-	host := d.hosts[d.turn.Add(1)%uint64(len(d.hosts))]
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost,
-		"http://"+host+"/v1/publish/"+url.PathEscape(m.Subject), bytes.NewReader(m.Body))
+		"http://"+d.next()+"/v1/publish/"+url.PathEscape(m.Subject), bytes.NewReader(m.Body))
 	if err != nil {
 		return Receipt{}, fmt.Errorf("publish %s: %w", m.ID, err)
 	}
 	req.Header.Set("Idempotency-Key", m.ID)
-	if d.token != "" {
-		req.Header.Set("Authorization", "Bearer "+d.token)
-	}
+	d.authorize(req)
 	resp, err := d.client.Do(req)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("publish %s: %w", m.ID, err)
@@ -67,6 +62,17 @@ func (d *HTTPDoor) Try(ctx context.Context, _ int, m Message) (Receipt, error) {
 		return Receipt{}, fmt.Errorf("publish %s: read answer: %w", m.ID, err)
 	}
 	return readAnswer(resp.StatusCode, body)
+}
+
+// next is the host whose turn it is. The turn moves with every attempt of
+// every publisher, so a repeat meets another node sooner or later without
+// anyone keeping track.
+func (d *HTTPDoor) next() string { return d.hosts[d.turn.Add(1)%uint64(len(d.hosts))] }
+
+func (d *HTTPDoor) authorize(req *http.Request) {
+	if d.token != "" {
+		req.Header.Set("Authorization", "Bearer "+d.token)
+	}
 }
 
 // readAnswer takes the endpoint at its word: 200 is a promise, 429 and 5xx
