@@ -45,6 +45,7 @@ type running struct {
 	self        cluster.Node
 	connections int // that HTTP and NATS may have each
 	probes      *status.Probes
+	metrics     *status.Metrics
 	door        *producer.Door
 	http        *http.Server
 	server      *node.Node

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/net/netutil"
 
+	"landfall/cluster"
 	"landfall/message"
 	"landfall/node"
 	"landfall/producer"
@@ -50,6 +51,9 @@ func (r *running) start(ctx context.Context) error {
 	if r.conn, err = r.server.Connect("landfall " + r.Node); err != nil {
 		return fmt.Errorf("connect to the embedded server: %w", err)
 	}
+	if err := r.metrics.Listen(r.conn); err != nil {
+		return err
+	}
 	if err := r.server.WaitReady(ctx); err != nil {
 		return err
 	}
@@ -77,8 +81,15 @@ func (r *running) serveHTTP() error {
 	// Beyond the limit connections wait to be taken.
 	ln = netutil.LimitListener(ln, r.connections)
 	r.probes = status.NewProbes(r.ready)
+	r.metrics, err = status.NewMetrics(status.MetricsOptions{
+		Node: r.Node, Version: r.Version, Streams: streamNames(r.Config), Ready: r.probes.Ready, Log: r.Log,
+	})
+	if err != nil {
+		_ = ln.Close()
+		return err
+	}
 	r.door = producer.New(producer.Options{
-		Streams: r.Config.Streams, Token: r.Config.Token, Probes: r.probes, Ready: r.probes.Ready, Log: r.Log,
+		Streams: r.Config.Streams, Token: r.Config.Token, Probes: r.probes, Metrics: r.metrics, Ready: r.probes.Ready, Log: r.Log,
 	})
 	r.http = producer.Server(r.door, r.Log)
 	r.http.RegisterOnShutdown(r.door.Drain)
@@ -207,4 +218,12 @@ func (r *running) ready() error {
 		return fmt.Errorf("starting: waiting for %s", strings.Join(missing, ", "))
 	}
 	return errors.New("starting: waiting for a leader")
+}
+
+func streamNames(config *cluster.Config) []string {
+	names := make([]string, 0, len(config.Streams))
+	for _, s := range config.Streams {
+		names = append(names, s.Name)
+	}
+	return names
 }

@@ -55,6 +55,7 @@ type Options struct {
 	Streams []cluster.Stream // which subjects are taken, and by which stream
 	Token   string           // bearer token; "": nobody is asked
 	Probes  http.Handler     // answers /healthz and /readyz without a token; nil: unknown paths
+	Metrics http.Handler     // answers /metrics; nil: an unknown path
 	Ready   func() error     // why the node is not ready: the detail of a 503 before Open; may be nil
 
 	MaxPayload       int           // bytes of a message, headers included, that the servers take (1 MiB)

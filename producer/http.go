@@ -17,6 +17,10 @@ const (
 
 	// receiptsPath is where to ask for them; STREAM/SEQ follows.
 	receiptsPath = "/v1/receipts/"
+
+	// metricsPath is where Prometheus looks by itself. It asks for the token
+	// like everything that is no probe: who has none learns nothing of the node.
+	metricsPath = "/metrics"
 )
 
 // ServeHTTP finds the way: probes are open to everybody, everything else asks
@@ -36,6 +40,10 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.EscapedPath()
 	if path == openAPIPath {
 		d.serveOpenAPI(w, r)
+		return
+	}
+	if path == metricsPath && d.o.Metrics != nil {
+		d.serveMetrics(w, r)
 		return
 	}
 	if place, ok := strings.CutPrefix(path, receiptsPath); ok && strings.Count(place, "/") == 1 {
@@ -65,6 +73,14 @@ func bodyWithin(w http.ResponseWriter, r *http.Request, timeout time.Duration) {
 		// A writer without deadlines is not a network connection.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
 	}
+}
+
+func (d *Door) serveMetrics(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		d.refuse(w, r, nil, fmt.Errorf("%w, not a %s", errGetMethod, r.Method))
+		return
+	}
+	d.o.Metrics.ServeHTTP(w, r)
 }
 
 // servePublish takes a message or a batch through the door.

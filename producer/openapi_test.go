@@ -99,7 +99,7 @@ func TestOpenAPIDocument(t *testing.T) {
 			t.Errorf("schema %s is not used", name)
 		}
 	}
-	if len(operations) != 5 {
+	if len(operations) != 6 {
 		t.Errorf("operations %v", operations)
 	}
 }
@@ -120,6 +120,7 @@ func TestOpenAPIRefusals(t *testing.T) {
 	only := map[string][]string{
 		receiptsPath + "{stream}/{seq}": {"query", "sequence", "token", "no-such-stream", "method", "internal", "not-asked", "not-up"},
 		openAPIPath:                     {"token", "method"},
+		metricsPath:                     {"token", "method"},
 		"/healthz":                      {},
 		"/readyz":                       {},
 	}
@@ -221,7 +222,7 @@ func TestOpenAPINames(t *testing.T) {
 			method = http.MethodPost
 		}
 		probes := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-		New(Options{Streams: theStreams, Probes: probes}).ServeHTTP(r, httptest.NewRequest(method, strings.NewReplacer("{subject}", "messages", "{stream}", "MESSAGES", "{seq}", "1").Replace(path), nil))
+		New(Options{Streams: theStreams, Probes: probes, Metrics: probes}).ServeHTTP(r, httptest.NewRequest(method, strings.NewReplacer("{subject}", "messages", "{stream}", "MESSAGES", "{seq}", "1").Replace(path), nil))
 		if r.Code == http.StatusNotFound || r.Code == http.StatusMethodNotAllowed {
 			t.Errorf("path %s is documented, and answered with %d", path, r.Code)
 		}
