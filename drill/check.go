@@ -26,7 +26,14 @@ func Check(ctx context.Context, databaseURL string, ledger *Ledger) (Verdict, er
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it only reads
 
-	a := newAudit(ledger.Entries())
+	var entries []Entry
+	for e, err := range ledger.Entries() {
+		if err != nil {
+			return Verdict{}, fmt.Errorf("check: %w", err)
+		}
+		entries = append(entries, e)
+	}
+	a := newAudit(entries)
 	if err := a.readMessages(ctx, tx); err != nil {
 		return Verdict{}, fmt.Errorf("check: read messages: %w", err)
 	}

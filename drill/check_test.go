@@ -23,18 +23,19 @@ const looseSchema = `
 
 // sent is the run that every case below starts from: two acknowledged text
 // messages, an acknowledged binary one, one refused and one unknown.
-func sent() *Ledger {
-	l := NewLedger(5)
+func sent(t *testing.T) *Ledger {
+	l := newLedger(t)
+	b := book(t, l, "p")
 	for i, m := range []struct {
 		id, body string
 		outcome  Outcome
 	}{{"m-1", "one", Acked}, {"m-2", "", Acked}, {"m-3", "\x00\xff", Acked}, {"m-4", "four", Refused}, {"m-5", "five", Unknown}} {
-		r := l.Offer(Message{ID: m.id, Subject: "messages.x", Body: []byte(m.body)}, at(i))
+		r := b.Offer(Message{ID: m.id, Subject: "messages.x", Body: []byte(m.body)}, at(i))
 		told := Told{Outcome: m.outcome, At: at(i + 1)}
 		if m.outcome == Acked {
 			told.Stream, told.Seq = Stream, uint64(i+1)
 		}
-		l.Tell(r, told)
+		b.Tell(r, told)
 	}
 	return l
 }
@@ -97,7 +98,7 @@ func TestCheckBites(t *testing.T) {
 			t.Parallel()
 			url := pgtest.Database(t)
 			execute(t, url, looseSchema+stored+tc.sql)
-			got, err := Check(within(t, 20*time.Second), url, sent())
+			got, err := Check(within(t, 20*time.Second), url, sent(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,10 +121,11 @@ func TestCheckOfManyRows(t *testing.T) {
 	url := pgtest.Database(t)
 	execute(t, url, looseSchema+fmt.Sprintf(`INSERT INTO messages
 		SELECT 1, n, 'messages.x', 'body ' || n, NULL, 'm-' || n FROM generate_series(1, %d) n WHERE n <> 777`, n))
-	l := NewLedger(n)
+	l := newLedger(t)
+	b := book(t, l, "p")
 	for i := 1; i <= n; i++ {
-		r := l.Offer(Message{ID: fmt.Sprintf("m-%d", i), Subject: "messages.x", Body: fmt.Appendf(nil, "body %d", i)}, at(i))
-		l.Tell(r, Told{Outcome: Acked, At: at(i), Stream: Stream, Seq: uint64(i)})
+		r := b.Offer(Message{ID: fmt.Sprintf("m-%d", i), Subject: "messages.x", Body: fmt.Appendf(nil, "body %d", i)}, at(i))
+		b.Tell(r, Told{Outcome: Acked, At: at(i), Stream: Stream, Seq: uint64(i)})
 	}
 	v, err := Check(within(t, 20*time.Second), url, l)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -40,7 +41,7 @@ const (
 // stream and stores it, and holds Postgres against what was promised. When it
 // returns, all that it started is gone, also after a failure or the end of ctx.
 func Demo(ctx context.Context, o DemoOptions) (v Verdict, err error) {
-	d := &demo{DemoOptions: o, n: &narrator{out: o.Out, terminal: o.Terminal}, ledger: NewLedger(o.Messages)}
+	d := &demo{DemoOptions: o, n: &narrator{out: o.Out, terminal: o.Terminal}}
 	defer d.n.erase()
 
 	if o.DatabaseURL == "" {
@@ -59,6 +60,10 @@ func Demo(ctx context.Context, o DemoOptions) (v Verdict, err error) {
 		return v, err
 	}
 	defer func() { err = errors.Join(err, d.cluster.Close()) }()
+	if d.ledger, err = NewLedger(filepath.Join(d.cluster.Dir(), "ledger")); err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, d.ledger.Close()) }()
 
 	switch v, err = d.run(ctx); {
 	case err != nil && ctx.Err() != nil:

@@ -12,7 +12,7 @@ func TestKillUnderLoad(t *testing.T) {
 	t.Parallel()
 	r := upRig(t, Options{})
 	nc := r.dial()
-	ledger := NewLedger(8000)
+	ledger := newLedger(t)
 	r.load(ledger, 8000, 1000, func(ctx context.Context) error {
 		for _, part := range []struct {
 			at     int
@@ -52,7 +52,7 @@ func TestKillUnderLoad(t *testing.T) {
 func TestKillAll(t *testing.T) {
 	t.Parallel()
 	r := upRig(t, Options{})
-	ledger := NewLedger(3000)
+	ledger := newLedger(t)
 	r.load(ledger, 3000, 1000, func(ctx context.Context) error {
 		if err := settled(ctx, ledger, 1000); err != nil {
 			return err
@@ -75,7 +75,7 @@ func TestTermUnderLoad(t *testing.T) {
 	t.Parallel()
 	r := upRig(t, Options{})
 	nc := r.dial()
-	ledger := NewLedger(3000)
+	ledger := newLedger(t)
 	r.load(ledger, 3000, 1000, func(ctx context.Context) error {
 		if err := settled(ctx, ledger, 1000); err != nil {
 			return err
@@ -99,7 +99,7 @@ func TestTermUnderLoad(t *testing.T) {
 func TestSingleNode(t *testing.T) {
 	t.Parallel()
 	r := upRig(t, Options{Nodes: 1})
-	ledger := NewLedger(2000)
+	ledger := newLedger(t)
 	r.load(ledger, 2000, 1000, func(ctx context.Context) error {
 		if err := settled(ctx, ledger, 500); err != nil {
 			return err

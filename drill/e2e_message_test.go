@@ -40,7 +40,7 @@ func post(t *testing.T, host, key, body string) (int, string) {
 func TestOneKeyToSeveralNodes(t *testing.T) {
 	t.Parallel()
 	r := upRig(t, Options{StreamKeys: "duplicate_window: 1s"})
-	ledger := NewLedger(2)
+	ledger := newLedger(t)
 	var door *HTTPDoor
 	for i, host := range r.HTTPHosts() {
 		door = NewHTTPDoor([]string{host}, 1)
@@ -51,7 +51,8 @@ func TestOneKeyToSeveralNodes(t *testing.T) {
 			t.Errorf("at %s: %+v", host, told)
 		}
 		if i == 0 {
-			ledger.Tell(ledger.Offer(m, time.Now()), told)
+			b := book(t, ledger, "key")
+			b.Tell(b.Offer(m, time.Now()), told)
 		}
 	}
 	if status, answer := post(t, r.HTTPHosts()[1], "key-1", "another"); status != http.StatusUnprocessableEntity {
@@ -80,7 +81,7 @@ func TestStrangeMessages(t *testing.T) {
 	r.must(err)
 	door := NewHTTPDoor(r.HTTPHosts(), 4)
 	defer door.Close()
-	ledger := NewLedger(10)
+	ledger := newLedger(t)
 	bodies := []string{"", "plain", "nul \x00 inside", "\xff\xfe no text", "ünïcode ☃", strings.Repeat("x", 200_000), `{"json":"\u0000"}`}
 	for n, body := range bodies {
 		r.send(ledger, door, Message{ID: fmt.Sprintf("body-%d", n), Subject: "messages.body", Body: []byte(body)})

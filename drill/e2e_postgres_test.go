@@ -14,7 +14,7 @@ func TestPostgresAway(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Server(t)
 	r := upRig(t, Options{DatabaseURL: server.URL()})
-	ledger := NewLedger(6000)
+	ledger := newLedger(t)
 	r.load(ledger, 6000, 200, func(ctx context.Context) error {
 		if err := settled(ctx, ledger, 1000); err != nil {
 			return err
@@ -43,7 +43,7 @@ func TestPostgresAbsentAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := upRig(t, Options{DatabaseURL: server.URL()})
-	ledger := NewLedger(500)
+	ledger := newLedger(t)
 	r.load(ledger, 500, 500, func(context.Context) error { return nil })
 	if err := server.Restart(within(t, time.Minute)); err != nil {
 		t.Fatal(err)

@@ -147,9 +147,11 @@ func (r *rig) stored(ctx context.Context, seq uint64) {
 // send publishes one message through a door and enters it into the ledger.
 func (r *rig) send(ledger *Ledger, door Door, m Message) Told {
 	r.t.Helper()
-	ref := ledger.Offer(m, time.Now())
+	b := book(r.t, ledger, "test")
+	ref := b.Offer(m, time.Now())
 	told := Deliver(within(r.t, time.Minute), door, m, time.Minute)
-	ledger.Tell(ref, told)
+	b.Tell(ref, told)
+	r.must(b.Close())
 	if told.Outcome != Acked {
 		r.t.Errorf("message %.40s: %+v", m.ID, told)
 	}

@@ -23,11 +23,12 @@ func javascriptLane(t *testing.T) {
 	dir := javascriptClient(t)
 	r := upRig(t, Options{})
 	nc := r.dial()
-	ledger, run := NewLedger(messages), runName()
+	ledger, run := newLedger(t), runName()
+	b := book(t, ledger, "javascript")
 	refs := make(map[string]Ref, messages)
 	for n := range messages {
 		m := Message{ID: fmt.Sprintf("%s-%d", run, n), Subject: "messages.javascript", Body: fmt.Appendf(nil, `{"run":%q,"n":%d}`, run, n)}
-		refs[m.ID] = ledger.Offer(m, time.Now())
+		refs[m.ID] = b.Offer(m, time.Now())
 	}
 	began := time.Now()
 	g, ctx := errgroup.WithContext(within(t, 5*time.Minute))
@@ -41,7 +42,7 @@ func javascriptLane(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			return err
 		}
-		if err := tellPrinted(out, ledger, refs); err != nil {
+		if err := tellPrinted(out, b, refs); err != nil {
 			t.Error(err)
 		}
 		return cmd.Wait()
@@ -81,8 +82,8 @@ func javascriptClient(t *testing.T) string {
 }
 
 // tellPrinted enters the acknowledgements that the client prints, each an id
-// and a sequence, into the ledger.
-func tellPrinted(out io.Reader, ledger *Ledger, refs map[string]Ref) error {
+// and a sequence, into their book.
+func tellPrinted(out io.Reader, b *Book, refs map[string]Ref) error {
 	var wrong error
 	for s := bufio.NewScanner(out); s.Scan(); {
 		id, seq, _ := strings.Cut(s.Text(), " ")
@@ -92,7 +93,7 @@ func tellPrinted(out io.Reader, ledger *Ledger, refs map[string]Ref) error {
 			wrong = fmt.Errorf("the client prints %q", s.Text())
 			continue
 		}
-		ledger.Tell(ref, Told{Outcome: Acked, At: time.Now(), Stream: Stream, Seq: n})
+		b.Tell(ref, Told{Outcome: Acked, At: time.Now(), Stream: Stream, Seq: n})
 	}
 	return wrong
 }

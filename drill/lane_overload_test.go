@@ -48,7 +48,7 @@ func overload(t *testing.T, clients, size int, d time.Duration) {
 	idle, _ := m.read()
 	m.forget()
 
-	crowd := newCrowd(target.HTTP, clients, size)
+	crowd := newCrowd(t, target.HTTP, clients, size)
 	over, stop := context.WithCancel(ctx)
 	defer stop()
 	var g errgroup.Group
@@ -113,6 +113,7 @@ type crowd struct {
 	url    string
 	size   int
 	ledger *Ledger
+	book   *Book // one for all: each may not have an open file more
 	doors  []*http.Client
 	left   []pending // by client: what it had not been promised at the end
 
@@ -127,8 +128,9 @@ type pending struct {
 	ref Ref
 }
 
-func newCrowd(host string, clients, size int) *crowd {
-	c := &crowd{url: "http://" + host + "/v1/publish/messages.crowd", size: size, ledger: NewLedger(1 << 16),
+func newCrowd(t *testing.T, host string, clients, size int) *crowd {
+	ledger := newLedger(t)
+	c := &crowd{url: "http://" + host + "/v1/publish/messages.crowd", size: size, ledger: ledger, book: book(t, ledger, "crowd"),
 		left: make([]pending, clients), answers: map[int]int{}, broken: map[string]int{}}
 	// An address has 28,000 ports for outgoing connections.
 	const perAddress = 15_000
@@ -156,7 +158,7 @@ func (c *crowd) run(ctx context.Context) error {
 				id := fmt.Sprintf("crowd-%d-%d", i, n)
 				copy(body, id+" ")
 				m := Message{ID: id, Subject: "messages.crowd", Body: body}
-				ref := c.ledger.Offer(m, time.Now())
+				ref := c.book.Offer(m, time.Now())
 				c.left[i] = pending{m, ref}
 				for ctx.Err() == nil && !c.try(i, m, ref) {
 					pause(ctx, time.Duration(10+rand.IntN(40))*time.Millisecond)
@@ -204,7 +206,7 @@ func (c *crowd) try(client int, m Message, ref Ref) bool {
 	if err != nil {
 		return false
 	}
-	c.ledger.Tell(ref, Told{Outcome: Acked, At: time.Now(), Stream: receipt.Stream, Seq: receipt.Seq, Duplicate: receipt.Duplicate})
+	c.book.Tell(ref, Told{Outcome: Acked, At: time.Now(), Stream: receipt.Stream, Seq: receipt.Seq, Duplicate: receipt.Duplicate})
 	return true
 }
 

@@ -1,112 +1,117 @@
 package drill
 
 import (
-	"crypto/sha256"
+	"bufio"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
 	"sync"
-	"time"
+	"sync/atomic"
 )
 
-// Outcome is what a publisher was told about a message, in the end.
-type Outcome uint8
-
-// The outcomes. Only Acked is a promise; Unknown may be stored once or not at
-// all; Refused means that every attempt was definitely turned away.
-const (
-	Unknown Outcome = iota
-	Acked
-	Refused
-)
-
-func (o Outcome) String() string {
-	switch o {
-	case Acked:
-		return "acked"
-	case Refused:
-		return "refused"
-	default:
-		return "unknown"
-	}
-}
-
-// Hash stands for a body in the ledger: enough of a SHA-256 that two bodies
-// are never taken for one, and small enough for a million entries.
-type Hash [16]byte
-
-// HashOf is the hash of a body.
-func HashOf(body []byte) Hash {
-	sum := sha256.Sum256(body)
-	return Hash(sum[:16])
-}
-
-// Entry is one message of a run: what was offered, and what was told.
-type Entry struct {
-	ID      string
-	Subject string
-	Body    Hash
-	Offered time.Time // when it was due by the schedule, not when a publisher was free
-
-	Outcome   Outcome
-	Told      time.Time // when the outcome was known; zero while it is not
-	Stream    string    // of the acknowledgement
-	Seq       uint64    // of the acknowledgement
-	Duplicate bool      // the acknowledgement said that it was a repeat
-}
-
-// Told is what a publisher reports about an entry.
-type Told struct {
-	Outcome   Outcome
-	At        time.Time
-	Stream    string
-	Seq       uint64
-	Duplicate bool
-}
-
-// Ref names an entry of the ledger it came from.
-type Ref int
-
-// Ledger remembers a run: every message from the moment it is offered, so that
-// a publisher that dies or gives up leaves an entry with an unknown outcome.
-// It is safe for many publishers at once.
+// Ledger remembers a run: a directory with a file for each publisher, into
+// which it writes every message before it sends it, and what it was told about
+// it. So a publisher that dies or gives up leaves an entry with an unknown
+// outcome, and a run of millions of messages takes no memory. Its methods may
+// be called from several goroutines.
 type Ledger struct {
-	mu      sync.Mutex
-	entries []Entry
-	acked   int
-	settled int
-	lastSeq uint64
+	dir string
+
+	mu       sync.Mutex
+	books    map[string]*Book
+	names    []string // of the books, in the order in which they were opened
+	loads    int      // that have run
+	removals []Removal
+	err      error // the first one in writing removals down
+
+	offered, settled, acked atomic.Int64
+	lastSeq                 atomic.Uint64
 }
 
-// NewLedger makes a ledger with room for about n messages.
-func NewLedger(n int) *Ledger {
-	return &Ledger{entries: make([]Entry, 0, n)}
+// NewLedger makes the directory, which must not have a ledger yet. Close it.
+func NewLedger(dir string) (*Ledger, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the ledger's directory: %w", err)
+	}
+	return &Ledger{dir: dir, books: make(map[string]*Book)}, nil
 }
 
-// Offer enters a message before it is sent for the first time.
-func (l *Ledger) Offer(m Message, due time.Time) Ref {
-	e := Entry{ID: m.ID, Subject: m.Subject, Body: HashOf(m.Body), Offered: due}
+// Book is the publisher's own part of the ledger. A publisher is whoever sends
+// one message after another, or one batch after another. A publisher whose
+// book was closed may open it again, and goes on where it was.
+func (l *Ledger) Book(publisher string) (*Book, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.entries = append(l.entries, e)
-	return Ref(len(l.entries) - 1)
+	b := l.books[publisher]
+	if b == nil {
+		b = &Book{ledger: l, publisher: publisher, path: filepath.Join(l.dir, url.PathEscape(publisher))}
+	}
+	if err := b.open(); err != nil {
+		return nil, fmt.Errorf("open the book of publisher %s: %w", publisher, err)
+	}
+	if l.books[publisher] == nil {
+		l.books[publisher] = b
+		l.names = append(l.names, publisher)
+	}
+	return b, nil
 }
 
-// Tell enters what became of it. The first acknowledgement stands: a promise
-// is not taken back by what a later attempt is told.
-func (l *Ledger) Tell(r Ref, t Told) {
+// load is a number for a load that begins, so that the books of several are
+// told apart.
+func (l *Ledger) load() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := &l.entries[r]
-	if e.Outcome == Acked {
-		return
+	l.loads++
+	return l.loads
+}
+
+// inOrder are all books so far, in the order in which they were opened.
+func (l *Ledger) inOrder() []*Book {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	books := make([]*Book, 0, len(l.names))
+	for _, name := range l.names {
+		books = append(books, l.books[name])
 	}
-	if e.Told.IsZero() {
-		l.settled++
+	return books
+}
+
+// Removal says that the drill itself took messages From to To, both included,
+// out of an incarnation of the stream, and that Postgres may not have had them:
+// what is missing exactly there is nobody's fault.
+type Removal struct {
+	Incarnation string // as in landfall.streams
+	From, To    uint64
+	Why         string // for people
+}
+
+// removalsFile is where removals are written down, beside the books: no
+// publisher's file has a name with a slash in it, escaped or not.
+const removalsFile = "removed%2F"
+
+// Removed enters what a fault removed, before it does.
+func (l *Ledger) Removed(r Removal) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.removals = append(l.removals, r)
+	f, err := os.OpenFile(filepath.Join(l.dir, removalsFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = fmt.Fprintf(f, "removed %s %d %d %q\n", r.Incarnation, r.From, r.To, r.Why)
+		err = errors.Join(err, f.Close())
 	}
-	e.Outcome, e.Told = t.Outcome, t.At
-	if t.Outcome == Acked {
-		e.Stream, e.Seq, e.Duplicate = t.Stream, t.Seq, t.Duplicate
-		l.acked++
-		l.lastSeq = max(l.lastSeq, t.Seq)
+	if l.err == nil && err != nil {
+		l.err = fmt.Errorf("write down what was removed: %w", err)
 	}
+}
+
+// Removals are all that were entered.
+func (l *Ledger) Removals() []Removal {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.removals)
 }
 
 // Tally is how far a run is.
@@ -117,16 +122,43 @@ type Tally struct {
 	LastSeq uint64 // highest sequence acknowledged
 }
 
-// Tally counts, at any moment of the run.
+// Tally counts, at any moment of the run, and costs nothing. What is settled
+// was offered, and what is acknowledged is settled.
 func (l *Ledger) Tally() Tally {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return Tally{Offered: len(l.entries), Settled: l.settled, Acked: l.acked, LastSeq: l.lastSeq}
+	t := Tally{LastSeq: l.lastSeq.Load()}
+	t.Acked = int(l.acked.Load())
+	t.Settled = int(l.settled.Load())
+	t.Offered = int(l.offered.Load())
+	return t
 }
 
-// Entries returns a copy of all entries, in the order they were offered.
-func (l *Ledger) Entries() []Entry {
+// Close closes all books. What they could not write is an error here; the
+// files stay.
+func (l *Ledger) Close() error {
+	var errs []error
+	for _, b := range l.inOrder() {
+		errs = append(errs, b.Close())
+	}
+	return errors.Join(append(errs, l.trouble())...)
+}
+
+// flush has everything in the files, and returns what could not be written.
+func (l *Ledger) flush() error {
+	var errs []error
+	for _, b := range l.inOrder() {
+		errs = append(errs, b.flush())
+	}
+	return errors.Join(append(errs, l.trouble())...)
+}
+
+func (l *Ledger) trouble() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]Entry(nil), l.entries...)
+	return l.err
 }
+
+// bookBuffer is small: a run has hundreds of publishers.
+const bookBuffer = 4 << 10
+
+// newBookWriter is a buffered writer for a book's file.
+func newBookWriter(f *os.File) *bufio.Writer { return bufio.NewWriterSize(f, bookBuffer) }

@@ -93,7 +93,7 @@ func TestMachines(t *testing.T) {
 	t.Parallel()
 	r := upMachines(t)
 	nc := r.dial()
-	ledger := NewLedger(5000)
+	ledger := newLedger(t)
 	r.load(ledger, 2000, 500, func(ctx context.Context) error {
 		if err := settled(ctx, ledger, 500); err != nil {
 			return err
@@ -138,14 +138,15 @@ func TestMachinesLeaderCutOff(t *testing.T) {
 	r := upMachines(t)
 	ctx := within(t, time.Minute)
 	nc := r.dial()
-	ledger := NewLedger(500)
+	ledger := newLedger(t)
 	r.must(r.publishTo(ctx, ledger, 100, r.nodeNames()))
 	cut := r.leadBoth(ctx, nc)
 	nc.Close() // it may be connected to any of them
 
 	mend := r.partFromOthers(cut)
 	m := Message{ID: "cut-off", Subject: "messages.cut", Body: []byte("said to a leader without a majority")}
-	ref := ledger.Offer(m, time.Now())
+	b := book(t, ledger, "cut-off")
+	ref := b.Offer(m, time.Now())
 	client, err := r.NATSDoor(cut)
 	r.must(err)
 	defer client.Close()
@@ -168,7 +169,7 @@ func TestMachinesLeaderCutOff(t *testing.T) {
 	mend()
 	r.must(r.AwaitReady(ctx))
 	// The same message again, now that it can be promised.
-	ledger.Tell(ref, Deliver(ctx, door, m, time.Minute))
+	b.Tell(ref, Deliver(ctx, door, m, time.Minute))
 	r.must(r.publishTo(ctx, ledger, 50, []string{cut}))
 	r.proves(ledger)
 }

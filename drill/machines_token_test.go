@@ -24,7 +24,7 @@ func TestMachinesToken(t *testing.T) {
 	t.Parallel()
 	r := upMachines(t)
 	ctx := within(t, time.Minute)
-	ledger := NewLedger(300)
+	ledger := newLedger(t)
 	r.must(r.publishTo(ctx, ledger, 50, r.nodeNames()))
 
 	knocking := time.Now()

@@ -80,11 +80,11 @@ func TestLoadKeepsItsSchedule(t *testing.T) {
 			{Door: quick, Publishers: 4, Compose: compose("r", "quick")},
 			{Door: slow, Publishers: 1, Compose: compose("r", "slow")},
 		}}
-		ledger, began := NewLedger(0), time.Now()
+		ledger, began := newLedger(t), time.Now()
 		if err := load.Run(t.Context(), ledger); err != nil {
 			t.Fatal(err)
 		}
-		entries := ledger.Entries()
+		entries := entriesOf(t, ledger)
 		if len(entries) != 101 || len(quick.came) != 51 || len(slow.came) != 50 {
 			t.Fatalf("%d offered, %d and %d came", len(entries), len(quick.came), len(slow.came))
 		}
@@ -113,13 +113,13 @@ func TestLoadEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		ledger := NewLedger(0)
+		ledger := newLedger(t)
 		load := Load{Messages: 1000, Rate: 10, Patience: time.Minute,
 			Ways: []Way{{Door: scripted{errors.New("no connection")}, Publishers: 5, Compose: compose("r", "x")}}}
 		if err := load.Run(ctx, ledger); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
-		for _, e := range ledger.Entries() {
+		for _, e := range entriesOf(t, ledger) {
 			if e.Outcome != Unknown || e.Told.IsZero() {
 				t.Errorf("%+v", e)
 			}
