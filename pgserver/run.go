@@ -158,11 +158,12 @@ func (s *Server) shutdown() error {
 		return nil
 	}
 	p.signal(syscall.SIGINT)
+	thawed := s.thaw()
 	select {
 	case <-p.done:
-		return nil
+		return thawed
 	case <-time.After(stopTimeout):
-		return errors.Join(fmt.Errorf("postgres did not stop within %v, killed it", stopTimeout), p.kill())
+		return errors.Join(fmt.Errorf("postgres did not stop within %v, killed it", stopTimeout), p.kill(), thawed)
 	}
 }
 
@@ -172,6 +173,7 @@ func (s *Server) shutdown() error {
 func (s *Server) Kill() error {
 	s.op.Lock()
 	defer s.op.Unlock()
+	defer s.forget()
 	if p := s.proc.Load(); p != nil {
 		return p.kill()
 	}

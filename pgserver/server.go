@@ -94,9 +94,10 @@ type Server struct {
 	binaries binaries
 	dir      *directory
 
-	op   sync.Mutex                 // one Start, Shutdown, Kill, Restart or Stop at a time
-	proc atomic.Pointer[postmaster] // the latest postmaster, possibly ended
-	port atomic.Int64               // fixed with the first successful start
+	op     sync.Mutex                 // one Start, Shutdown, Kill, Freeze, Thaw, Restart or Stop at a time
+	proc   atomic.Pointer[postmaster] // the latest postmaster, possibly ended
+	port   atomic.Int64               // fixed with the first successful start
+	frozen *frozen                    // nil: it is not; guarded by op
 }
 
 // Start makes the cluster if there is none, and returns when the server

@@ -31,12 +31,21 @@ func TestMain(m *testing.M) {
 	pgtest.Main(m)
 }
 
+// frozenVariable has the owner freeze the server, too.
+const frozenVariable = "PGSERVER_TEST_FREEZE"
+
 // own starts a server, says which, and waits to be killed.
 func own() {
 	s, err := pgserver.Start(context.Background(), pgserver.Options{Dir: os.Getenv(ownerVariable)})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
+	}
+	if os.Getenv(frozenVariable) != "" {
+		if err := s.Freeze(); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
 	}
 	fmt.Println(s.PID(), s.Port())
 	<-s.Done()
@@ -195,15 +204,70 @@ func TestKillAndRestart(t *testing.T) {
 	query(t, s, `SELECT 1`)
 }
 
+// A frozen server answers nobody, and goes on where it was.
+func TestFreezeAndThaw(t *testing.T) {
+	t.Parallel()
+	s := pgtest.Server(t)
+	if err := s.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	answer := make(chan error, 1)
+	go func() {
+		_, err := s.SQL(t.Context(), "app", `SELECT 1`)
+		answer <- err
+	}()
+	select {
+	case err := <-answer:
+		t.Errorf("a frozen server answers: %v", err)
+	case <-time.After(300 * time.Millisecond):
+	}
+	if err := s.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answer; err != nil {
+		t.Error(err)
+	}
+	// However it is left, what comes next can be done.
+	for _, end := range []func() error{s.Kill, s.Shutdown} {
+		if err := s.Freeze(); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("the end of a frozen server took %s", took)
+		}
+		if err := s.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		query(t, s, `SELECT 1`)
+	}
+	if err := errors.Join(s.Freeze(), s.Freeze(), s.Thaw(), s.Thaw()); err != nil {
+		t.Error(err)
+	}
+	query(t, s, `SELECT 1`)
+}
+
 func TestDiesWithItsOwner(t *testing.T) {
 	t.Parallel()
+	for name, frozen := range map[string]string{"running": "", "frozen": "yes"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			diesWithItsOwner(t, frozen)
+		})
+	}
+}
+
+func diesWithItsOwner(t *testing.T, frozen string) {
 	dir := pgtest.Dir(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	owner := exec.CommandContext(t.Context(), self)
-	owner.Env = append(os.Environ(), ownerVariable+"="+dir)
+	owner.Env = append(os.Environ(), ownerVariable+"="+dir, frozenVariable+"="+frozen)
 	out, err := owner.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
