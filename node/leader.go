@@ -33,6 +33,16 @@ func (n *Node) LeadsConsumer(stream string) bool {
 // Without a peer to take over it does nothing. Leadership of the cluster as a
 // whole moves in Stop; acknowledging does not need it.
 func (n *Node) HandOver(ctx context.Context) {
+	n.handOver(ctx, true)
+}
+
+// HandOverStreams is HandOver without the consumers: others acknowledge, and
+// the sink here may go on storing.
+func (n *Node) HandOverStreams(ctx context.Context) {
+	n.handOver(ctx, false)
+}
+
+func (n *Node) handOver(ctx context.Context, consumers bool) {
 	if !n.clustered() {
 		return
 	}
@@ -45,6 +55,9 @@ func (n *Node) HandOver(ctx context.Context) {
 				func() bool { return n.LeadsStream(s.Name) })
 			return nil
 		})
+		if !consumers {
+			continue
+		}
 		g.Go(func() error {
 			name := s.Name + "." + Consumer
 			n.giveAway(ctx, "CONSUMER.INFO."+name, "CONSUMER.LEADER.STEPDOWN."+name,

@@ -109,7 +109,7 @@ func (r *running) run(ctx context.Context) error {
 	quiet()
 	r.tellStopping(err)
 	stopping := time.Now()
-	r.stop()
+	r.stop(err != nil)
 	if err == nil {
 		r.Log.Info("stopped", "after", time.Since(stopping).Round(time.Millisecond))
 	}

@@ -121,6 +121,7 @@ type Door struct {
 	logged logged           // what the log was told of refusals
 
 	decoders decoders
+	leaving  leaving
 	waiting  atomic.Int64    // requests that wait for Postgres
 	draining context.Context // ends when batches are to be read no further, and Postgres is no longer waited for
 	drained  context.CancelFunc

@@ -32,6 +32,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.o.Probes.ServeHTTP(w, r)
 		return
 	}
+	d.leaving.came(w)
 	if err := d.authorise(r); err != nil {
 		d.refuse(w, r, nil, err)
 		return
