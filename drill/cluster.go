@@ -201,7 +201,7 @@ func (c *Cluster) Fallen() error {
 
 // Close ends all nodes and removes the directory.
 func (c *Cluster) Close() error {
-	return errors.Join(c.End(), os.RemoveAll(c.dir), c.lock.Close())
+	return errors.Join(c.End(), removeDirectory(c.dir), c.lock.Close())
 }
 
 // End kills what runs, waits for it, and leaves the directory. What the nodes

@@ -2,10 +2,13 @@ package drill
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"landfall/drill/volume"
 )
 
 // directoryPrefix names the directories of clusters, all of them temporary.
@@ -23,11 +26,40 @@ func ownDirectory() (string, *os.File, error) {
 	if err != nil {
 		return "", nil, err
 	}
+	// A private Postgres that has its disk in here runs as a user who must be
+	// able to pass through.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(dir))
+	}
 	lock, err := lockFile(filepath.Join(dir, "lock"))
 	if err != nil {
 		return "", nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return dir, lock, nil
+}
+
+// removeDirectory removes a cluster's directory and everything in it, also
+// what is still mounted there.
+func removeDirectory(dir string) error {
+	if err := volume.UnmountUnder(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the cluster's directory: %w", err)
+	}
+	return os.RemoveAll(dir)
+}
+
+// emptyDirectory removes what is in a directory, which itself may be a mount
+// and stays. One that is not there is empty.
+func emptyDirectory(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lockFile takes an exclusive lock, or says at once that it is taken.
@@ -53,7 +85,9 @@ func sweepDirectories() {
 			continue
 		}
 		if lock, err := lockFile(filepath.Join(dir, "lock")); err == nil {
-			_ = os.RemoveAll(dir) // another sweeper may be at it too
+			// Another sweeper may be at it too; and what is still in use on a
+			// disk in there is left for the next one.
+			_ = removeDirectory(dir)
 			lock.Close()
 		}
 	}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -37,8 +35,10 @@ func (c *Cluster) Up(ctx context.Context) error {
 		if !c.anyPortTaken() {
 			return err
 		}
-		if err := os.RemoveAll(filepath.Join(c.dir, "data")); err != nil {
-			return fmt.Errorf("start over on other ports: %w", err)
+		for _, n := range c.nodes {
+			if err := emptyDirectory(c.DataPath(n.Name)); err != nil { // it may be a disk
+				return fmt.Errorf("start over on other ports: %w", err)
+			}
 		}
 	}
 }
