@@ -14,7 +14,7 @@ import (
 // that they only run when they are asked for:
 //
 //	go test ./drill -run Lane -lane overload -v -timeout 30m
-var lane = flag.String("lane", "", "longer `lanes` to run: overload, upload, repeat, javascript, with commas between them; or all")
+var lane = flag.String("lane", "", "longer `lanes` to run: overload, upload, repeat, javascript, rolling, with commas between them; or all")
 
 func TestLane(t *testing.T) {
 	lanes := map[string]func(*testing.T){
@@ -22,13 +22,14 @@ func TestLane(t *testing.T) {
 		"upload":     uploadLane,
 		"repeat":     repeatLane,
 		"javascript": javascriptLane,
+		"rolling":    rollingLane,
 	}
 	asked := strings.Split(*lane, ",")
 	if *lane == "" {
 		return
 	}
 	if *lane == "all" {
-		asked = []string{"javascript", "repeat", "upload", "overload"}
+		asked = []string{"javascript", "repeat", "upload", "overload", "rolling"}
 	}
 	for _, name := range asked {
 		run, ok := lanes[name]
