@@ -34,6 +34,17 @@ func (l *Ledger) Entries() iter.Seq2[Entry, error] {
 	}
 }
 
+// read returns one publisher's entries.
+func (l *Ledger) read(publisher string) ([]Entry, error) {
+	l.mu.Lock()
+	b := l.books[publisher]
+	l.mu.Unlock()
+	if b == nil {
+		return nil, os.ErrNotExist
+	}
+	return b.read()
+}
+
 // read returns the book's entries.
 func (b *Book) read() ([]Entry, error) {
 	f, err := os.Open(b.path)
