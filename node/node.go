@@ -59,6 +59,7 @@ type Node struct {
 	quit      chan struct{} // ends the watch
 	watching  sync.WaitGroup
 	stopping  atomic.Bool
+	lastReady atomic.Int64 // when Ready last found leaders, in ns since the epoch
 }
 
 // Start brings the node's server up and returns when clients can connect. It

@@ -82,9 +82,12 @@ func (n *Node) metaLeader() string {
 	return info.Meta.Leader
 }
 
-// Ready is nil if this node can acknowledge messages now: JetStream runs, and
-// the cluster and the streams kept here have leaders with a majority behind
-// them. It asks nobody outside the process.
+// Ready is nil if this node can acknowledge messages: JetStream runs, and the
+// cluster and the streams kept here have leaders with a majority behind them.
+// A node that was ready stays so while the nodes elect a leader, for as long as
+// that may take and only while it sees a majority: a message that comes now is
+// held until there is one, and a load balancer that took all nodes out at once
+// would have nowhere to send it. It asks nobody outside the process.
 func (n *Node) Ready() error {
 	if err := n.fatalErr.Load(); err != nil {
 		return *err
@@ -92,6 +95,35 @@ func (n *Node) Ready() error {
 	if n.stopping.Load() {
 		return errors.New("the node is stopping")
 	}
+	err := n.led()
+	now := time.Now()
+	if err == nil {
+		n.lastReady.Store(now.UnixNano())
+		return nil
+	}
+	if last := n.lastReady.Load(); last != 0 && now.Sub(time.Unix(0, last)) < electing() && n.seesMajority() {
+		return nil
+	}
+	return err
+}
+
+// electing is how long the nodes may take to elect a leader: two elections, as
+// the first may end without one. Messages are held a little longer than this
+// at most, so it is no use to wait longer.
+func electing() time.Duration {
+	return min(2*currentTimers().maxElection, 8*time.Second)
+}
+
+// seesMajority tells whether this node has routes to so many others that they
+// can elect a leader with it.
+func (n *Node) seesMajority() bool {
+	all := len(n.cfg.Nodes)
+	return 2*(all-len(n.Missing())) > all
+}
+
+// led is nil if the cluster, and the streams kept here, have leaders with a
+// majority behind them.
+func (n *Node) led() error {
 	if n.metaLeader() == "" {
 		return errors.New("the cluster has no leader")
 	}

@@ -55,6 +55,7 @@ type running struct {
 	receipts    *status.Receipts
 	joining     atomic.Pointer[node.Node] // the server, for those who ask while the node starts
 	open        atomic.Bool               // the door is: from then on the server is asked whether it is ready
+	current     atomic.Bool               // this node's replicas have caught up since it started
 
 	fail     context.CancelCauseFunc // ends the node: a part fell that only a restart can mend
 	serving  errgroup.Group          // lives until the HTTP server and the embedded server are closed

@@ -131,6 +131,7 @@ func (r *running) openDoor() error {
 	r.postgres = newReach()
 	r.keep(func() error { return r.postgres.poll(ctx, r.store.Ping) })
 	r.keep(func() error { return r.heal(ctx) })
+	r.keep(func() error { return r.catchUp(ctx) })
 	r.keep(func() error { return r.receipts.Run(ctx) })
 	elsewhere, err := r.startPeers(ctx)
 	if err != nil {
@@ -205,6 +206,20 @@ func (r *running) heal(ctx context.Context) error {
 	}
 }
 
+// errCatchingUp is why a node that has started is not ready yet. It could
+// acknowledge; but whoever restarts the nodes one after the other takes the
+// next one down as soon as this one is ready, and with it the majority that has
+// the latest messages.
+var errCatchingUp = errors.New("catching up with the other nodes")
+
+// catchUp waits until this node has what the others have.
+func (r *running) catchUp(ctx context.Context) error {
+	if r.server.CatchUp(ctx) == nil { // else ctx has ended
+		r.current.Store(true)
+	}
+	return nil
+}
+
 // ready tells why this node cannot acknowledge messages, or nil.
 func (r *running) ready() error {
 	server := r.joining.Load()
@@ -212,7 +227,10 @@ func (r *running) ready() error {
 	case server == nil:
 		return errors.New("starting")
 	case r.open.Load():
-		return server.Ready()
+		if err := server.Ready(); err != nil || r.current.Load() {
+			return err
+		}
+		return errCatchingUp
 	}
 	if missing := server.Missing(); len(missing) > 0 {
 		return fmt.Errorf("starting: waiting for %s", strings.Join(missing, ", "))
