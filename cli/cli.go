@@ -45,6 +45,7 @@ func commands() []func(*fisk.Application, *env) {
 	return []func(*fisk.Application, *env){
 		addRun,
 		addDemo,
+		addDrill,
 		addPostgres,
 		addValidate,
 		addSchema,

@@ -1,0 +1,77 @@
+package drill
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"text/tabwriter"
+	"time"
+)
+
+// machine is what a figure has to be read with.
+func machine() string {
+	text := fmt.Sprintf("%s/%s, %d cores", runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	if gib := memoryGiB(); gib > 0 {
+		text += fmt.Sprintf(", %d GiB", gib)
+	}
+	return text + ", " + runtime.Version()
+}
+
+// Print writes the report for people. Its last line is the proof.
+func (r *Report) Print(w io.Writer) {
+	fmt.Fprintf(w, "\nseed %d · %s · %s · %s · %s of faults, %.0f messages/s offered\n\n",
+		r.Seed, r.Version, r.Machine, r.Began.Format(time.DateOnly), r.Lasted.Round(time.Second), r.Rate)
+	r.printKinds(w)
+	for _, out := range r.LeftOut {
+		fmt.Fprintf(w, "left out: %s: %s\n", out.Fault, out.Why)
+	}
+	for _, k := range r.Kinds {
+		if k.NotHad > 0 {
+			fmt.Fprintf(w, "could not be had: %s, %d of %d times, last: %s\n", k.Name, k.NotHad, k.Times, k.lastNot)
+		}
+	}
+	for _, e := range r.Ended {
+		fmt.Fprintf(w, "ended by itself and was started again: %s after %s: %s\n", e.Node, e.After.Round(time.Second), e.How)
+		for _, line := range e.Last {
+			fmt.Fprintf(w, "    %s\n", line)
+		}
+	}
+	for _, found := range append(r.Verdict.Findings, r.Found...) {
+		fmt.Fprintf(w, "found: %s\n", found)
+	}
+	if r.Evidence != "" {
+		fmt.Fprintf(w, "ledger, logs and cluster.yaml are in %s\n", r.Evidence)
+	}
+	v, all := r.Verdict, r.recoveries()
+	unknown := 0.0
+	if v.Offered > 0 {
+		unknown = 100 * float64(v.Unknown) / float64(v.Offered)
+	}
+	fmt.Fprintf(w, "\n%d faults in %d rounds · recovered after p50 %s, p99 %s, max %s · unknown %d of %d (%.3f %%)\n",
+		r.Faults, r.Rounds, seconds(all.P50), seconds(all.P99), seconds(all.Max), v.Unknown, v.Offered, unknown)
+	fmt.Fprintln(w, v.Proof())
+}
+
+func (r *Report) printKinds(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "fault\ttimes\talone\tno ack p50\tmax\tno row p50\tmax\trecovered p50\tp99\tmax")
+	for _, k := range r.Kinds {
+		fmt.Fprintf(t, "%s\t%d\t%d", k.Name, k.Times, k.Alone)
+		for _, d := range []time.Duration{k.NoAck.P50, k.NoAck.Max, k.NoRow.P50, k.NoRow.Max} {
+			fmt.Fprintf(t, "\t%s", orDash(d, k.Alone))
+		}
+		for _, d := range []time.Duration{k.Recovery.P50, k.Recovery.P99, k.Recovery.Max} {
+			fmt.Fprintf(t, "\t%s", orDash(d, k.Times))
+		}
+		fmt.Fprintln(t)
+	}
+	_ = t.Flush() // as with any print for people
+	fmt.Fprintln(w)
+}
+
+func orDash(d time.Duration, n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return seconds(d)
+}
