@@ -183,3 +183,12 @@ func (r *rig) killAgain(ctx context.Context, nc *nats.Conn, node string) error {
 	}
 	return r.AwaitReady(ctx, node)
 }
+
+// agree is an error if the replicas differ.
+func (r *rig) agree(ctx context.Context, nc *nats.Conn) error {
+	findings, err := Replicas(ctx, nc, Stream, r.nodeNames())
+	if err == nil && len(findings) > 0 {
+		err = fmt.Errorf("%s", findings)
+	}
+	return err
+}

@@ -33,7 +33,7 @@ func TestGateHolds(t *testing.T) {
 				}
 			})
 		}
-		pause(t.Context(), 2500 * time.Millisecond)
+		pause(t.Context(), 2500*time.Millisecond)
 		first, err := g.Hold(t.Context())
 		if err != nil || inside.Load() != 0 {
 			t.Errorf("%d inside a gate that is held, %v", inside.Load(), err)
@@ -114,7 +114,7 @@ func TestLoadStandsStillWithItsGate(t *testing.T) {
 			Ways: []Way{{Door: door, Publishers: 4, Compose: compose("r", "x")}}}
 		over := make(chan error, 1)
 		go func() { over <- load.Run(t.Context(), ledger) }()
-		pause(t.Context(), 5 * time.Second)
+		pause(t.Context(), 5*time.Second)
 		release, err := g.Hold(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -124,7 +124,7 @@ func TestLoadStandsStillWithItsGate(t *testing.T) {
 		}
 		pause(t.Context(), time.Minute)
 		release()
-		pause(t.Context(), 5 * time.Second)
+		pause(t.Context(), 5*time.Second)
 		close(stop)
 		if err := <-over; err != nil {
 			t.Errorf("stopped: %v", err)
