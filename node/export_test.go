@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"log/slog"
 
 	"landfall/message"
 )
@@ -19,3 +20,17 @@ func (n *Node) LastSeq(stream string) uint64 {
 	last, _ := n.lastSeq(stream)
 	return last
 }
+
+// GroupsPoll is how often the groups are to be looked at.
+const GroupsPoll = groupsPoll
+
+// LookAtGroups is one look at the node's Raft groups after the other.
+func LookAtGroups(n *Node, metaElected func()) func() error { return newGroups(n, metaElected).look }
+
+// Silence has nobody hear any more what the server says.
+func Silence(n *Node) {
+	n.server.SetLoggerV2(&serverLog{log: slog.New(slog.DiscardHandler), stopping: &n.stopping, fatal: func(error) {}}, false, false, false)
+}
+
+// LeadsAll tells whether this node leads the cluster as a whole.
+func (n *Node) LeadsAll() bool { return n.metaLeader() == n.self.Name }

@@ -40,6 +40,10 @@ type Options struct {
 	Name    string // a node of Config
 	Clients int    // connections of NATS clients at most; 0: nats-server's default, 65,536
 	Log     *slog.Logger
+
+	// MetaElected, if set, is called when the cluster as a whole has another
+	// leader than before. It must not wait for anybody.
+	MetaElected func()
 }
 
 // Node is a running embedded server.
@@ -58,6 +62,7 @@ type Node struct {
 	fatalErr  atomic.Pointer[error]
 	quit      chan struct{} // ends the watch
 	watching  sync.WaitGroup
+	looked    chan struct{} // closed when nobody looks after disk and groups any more
 	stopping  atomic.Bool
 	lastReady atomic.Int64 // when Ready last found leaders, in ns since the epoch
 }
@@ -75,7 +80,7 @@ func Start(o Options) (*Node, error) {
 	}
 	n := &Node{
 		cfg: o.Config, self: self, log: o.Log, lock: lock,
-		fatal: make(chan error, 1), quit: make(chan struct{}),
+		fatal: make(chan error, 1), quit: make(chan struct{}), looked: make(chan struct{}),
 	}
 	if err := n.start(dir, o.Clients); err != nil {
 		n.shutdown(true)
@@ -83,6 +88,7 @@ func Start(o Options) (*Node, error) {
 	}
 	n.watching.Add(1)
 	go n.watch()
+	go n.lookAfter(o.MetaElected)
 	return n, nil
 }
 

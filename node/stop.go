@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"time"
 )
 
@@ -43,6 +45,27 @@ func (n *Node) watch() {
 	}
 }
 
+// lookAfter looks for disks and Raft groups that have failed while the server
+// lives. A look takes as long as the disk does: while that answers nobody, it
+// is not known who has failed.
+func (n *Node) lookAfter(metaElected func()) {
+	defer close(n.looked)
+	d := &disk{lock: n.lock, path: filepath.Join(n.cfg.DataDir(n.self.Name), lockFile)}
+	g := newGroups(n, metaElected)
+	tick := time.NewTicker(groupsPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-n.quit:
+			return
+		case <-tick.C:
+		}
+		if err := errors.Join(d.look(), g.look()); err != nil {
+			n.fail(fmt.Errorf("this node has to be started again: %w", err))
+		}
+	}
+}
+
 // Stop ends the server: it gives leadership away, closes what clients are
 // left, and waits until everything is down. When ctx ends, or has ended, it
 // goes down at once. Own connections are closed by their owners before.
@@ -52,6 +75,10 @@ func (n *Node) Stop(ctx context.Context) {
 	}
 	close(n.quit)
 	n.watching.Wait()
+	select {
+	case <-n.looked:
+	case <-ctx.Done(): // the disk may never answer
+	}
 	if ctx.Err() == nil {
 		lame := make(chan struct{})
 		go func() {

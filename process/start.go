@@ -36,7 +36,9 @@ func (r *running) start(ctx context.Context) error {
 	if r.store, err = store.Open(r.Config, r.Node); err != nil {
 		return err
 	}
-	if r.server, err = node.Start(node.Options{Config: r.Config, Name: r.Node, Clients: r.connections, Log: r.Log}); err != nil {
+	if r.server, err = node.Start(node.Options{
+		Config: r.Config, Name: r.Node, Clients: r.connections, Log: r.Log, MetaElected: r.metrics.MetaElected,
+	}); err != nil {
 		return err
 	}
 	r.joining.Store(r.server)

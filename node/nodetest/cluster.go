@@ -110,12 +110,20 @@ func Start(t testing.TB, c *cluster.Config) []*node.Node {
 	return nodes
 }
 
-// StartNode starts one node, and kills its server when the test ends.
+// StartNode starts one node, and kills its server when the test ends. Unless
+// the test has heard of it, the node must not have given up by then.
 func StartNode(t testing.TB, c *cluster.Config, name string) (*node.Node, error) {
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})).With("node", name)
 	n, err := node.Start(node.Options{Config: c, Name: name, Log: log})
 	if err == nil {
-		t.Cleanup(func() { Kill(n) })
+		t.Cleanup(func() {
+			select {
+			case why := <-n.Fatal():
+				t.Errorf("node %s has given up: %v", name, why)
+			default:
+			}
+			Kill(n)
+		})
 	}
 	return n, err
 }
