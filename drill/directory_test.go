@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"landfall/drill/volume"
 )
 
 // What an owner left that was killed is removed by the next one; what has an
@@ -50,5 +52,37 @@ func TestDirectoriesOfTheDeadAreSwept(t *testing.T) {
 	}
 	if _, err := os.Stat(c.Dir()); !os.IsNotExist(err) {
 		t.Errorf("after its end: %v", err)
+	}
+}
+
+// So are disks of theirs, in whatever state they are.
+func TestDisksOfTheDeadAreSwept(t *testing.T) {
+	t.Parallel()
+	if why := volume.Lacking(); why != "" {
+		t.Skip("no disks: ", why)
+	}
+	c, err := NewCluster(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk, err := volume.Create(filepath.Join(c.Dir(), "n1.img"), c.DataPath("n1"), 32<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = disk.Close() })
+	if err := disk.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	// What remains of a process that was killed.
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(filepath.Join(c.Dir(), "lock"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	sweepDirectories()
+	if _, err := os.Stat(c.Dir()); !os.IsNotExist(err) {
+		t.Errorf("after the sweep: %v", err)
 	}
 }
