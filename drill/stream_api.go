@@ -82,7 +82,9 @@ type streamInfo struct {
 		LastSeq uint64 `json:"last_seq"`
 	} `json:"state"`
 	Cluster struct {
+		Leader   string `json:"leader"`
 		Replicas []struct {
+			Name    string `json:"name"`
 			Current bool   `json:"current"`
 			Offline bool   `json:"offline"`
 			Lag     uint64 `json:"lag"`
@@ -116,16 +118,6 @@ func (i *streamInfo) maxBytes() (n int64, err error) {
 	return n, nil
 }
 
-// caughtUp tells whether all replicas have what the leader has.
-func (i *streamInfo) caughtUp() bool {
-	for _, r := range i.Cluster.Replicas {
-		if !r.Current || r.Offline || r.Lag > 0 {
-			return false
-		}
-	}
-	return len(i.Cluster.Replicas) == nodes-1
-}
-
 // setMaxBytes changes the stream's limit and leaves all else as it is stored.
 func (s *Site) setMaxBytes(ctx context.Context, n int64) error {
 	return insist(ctx, func(ctx context.Context) error {
@@ -141,16 +133,27 @@ func (s *Site) setMaxBytes(ctx context.Context, n int64) error {
 	})
 }
 
-// awaitCaughtUp waits until all replicas of the stream have all of it.
+// awaitCaughtUp waits until each replica of the stream, at one moment or
+// another, has had all of it. While messages come there may be no moment at
+// which all have.
 func (s *Site) awaitCaughtUp(ctx context.Context) error {
 	var last error
+	caught := make(map[string]bool)
 	err := poll(ctx, 100*time.Millisecond, func(ctx context.Context) (bool, error) {
 		var info *streamInfo
-		info, last = s.streamInfo(ctx)
-		return last == nil && info.caughtUp(), nil
+		if info, last = s.streamInfo(ctx); last != nil {
+			return false, nil
+		}
+		for _, r := range info.Cluster.Replicas {
+			if r.Current && !r.Offline && r.Lag == 0 {
+				caught[r.Name] = true
+			}
+		}
+		caught[info.Cluster.Leader] = true
+		return len(caught) == nodes, nil
 	})
 	if err != nil {
-		return fmt.Errorf("wait until the replicas have caught up: %w", errors.Join(err, last))
+		return fmt.Errorf("wait until the replicas have caught up (%d have): %w", len(caught), errors.Join(err, last))
 	}
 	return nil
 }
