@@ -24,7 +24,16 @@ const testWindow = 2 * time.Second
 // newTestSite starts three nodes and makes a site of them.
 func newTestSite(t *testing.T) *testSite {
 	t.Helper()
-	r := upRig(t, Options{StreamKeys: "replay_window: 10m, duplicate_window: " + testWindow.String()})
+	return testSiteOn(upRig(t, Options{StreamKeys: testKeys()}))
+}
+
+// testKeys are those of the stream of a test site.
+func testKeys() string { return "replay_window: 10m, duplicate_window: " + testWindow.String() }
+
+// testSiteOn makes a site of three nodes that run.
+func testSiteOn(r *rig) *testSite {
+	t := r.t
+	t.Helper()
 	pool, err := pgxpool.New(t.Context(), r.url)
 	r.must(err)
 	t.Cleanup(pool.Close)

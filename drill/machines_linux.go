@@ -190,14 +190,18 @@ func (n *network) cable(name, state string) error {
 	return ip("-n", n.namespace("switch"), "link", "set", "dev", name, state)
 }
 
-// blackhole adds or deletes routes that lead nowhere.
+// blackhole has routes lead nowhere, or no longer; either may have been done
+// before.
 func (n *network) blackhole(what string, pairs [][2]string) error {
+	var errs []error
 	for _, p := range pairs {
-		if err := ip("-n", n.namespace(p[0]), "route", what, "blackhole", p[1]); err != nil {
-			return err
+		route := []string{"replace", "blackhole", p[1]}
+		if what == "del" {
+			route = []string{"flush", "type", "blackhole", "exact", p[1]}
 		}
+		errs = append(errs, ip(append([]string{"-n", n.namespace(p[0]), "route"}, route...)...))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // remove takes everything away, also what was set up in part.
@@ -254,11 +258,14 @@ func all(calls ...[]string) error {
 	return nil
 }
 
-func ip(args ...string) error {
+func ip(args ...string) error { return command("ip", args...) }
+
+// command runs one of the programs that set up networks.
+func command(program string, args ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), ipDeadline)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	if out, err := exec.CommandContext(ctx, program, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }
