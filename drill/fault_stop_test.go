@@ -5,12 +5,6 @@ import (
 	"time"
 )
 
-func TestTermAndStopFaults(t *testing.T) {
-	t.Parallel()
-	s := newTestSite(t)
-	s.suffer(within(t, 3*time.Minute), append(actsOf(t, stopFaults()), actsOf(t, termFaults())...)...)
-}
-
 func TestMostFreezesAreShort(t *testing.T) {
 	t.Parallel()
 	f := stopFaults()[0]
