@@ -14,7 +14,7 @@ import (
 // that they only run when they are asked for:
 //
 //	go test ./drill -run Lane -lane overload -v -timeout 30m
-var lane = flag.String("lane", "", "longer `lanes` to run: overload, upload, repeat, javascript, rolling, with commas between them; or all")
+var lane = flag.String("lane", "", "longer `lanes` to run: overload, upload, repeat, javascript, rolling, ways, with commas between them; or all, which is all but calm")
 
 func TestLane(t *testing.T) {
 	lanes := map[string]func(*testing.T){
@@ -23,13 +23,16 @@ func TestLane(t *testing.T) {
 		"repeat":     repeatLane,
 		"javascript": javascriptLane,
 		"rolling":    rollingLane,
+		"kill":       killLane,
+		"calm":       calmLane,
+		"ways":       waysLane,
 	}
 	asked := strings.Split(*lane, ",")
 	if *lane == "" {
 		return
 	}
 	if *lane == "all" {
-		asked = []string{"javascript", "repeat", "upload", "overload", "rolling"}
+		asked = []string{"javascript", "repeat", "upload", "overload", "rolling", "ways"}
 	}
 	for _, name := range asked {
 		run, ok := lanes[name]
