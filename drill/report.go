@@ -8,20 +8,22 @@ import (
 
 // Report is what a drill found. It marshals to JSON for `--json`.
 type Report struct {
-	Seed     uint64        `json:"seed"`
-	Version  string        `json:"version"`
-	Machine  string        `json:"machine"`
-	Began    time.Time     `json:"began"`
-	Lasted   time.Duration `json:"lasted_ns"` // of the faults, without setting up and judging
-	Rate     float64       `json:"offered_per_second"`
-	Rounds   int           `json:"rounds"`
-	Faults   int           `json:"faults"`
-	Kinds    []*KindReport `json:"kinds"`
-	LeftOut  []LeftOut     `json:"left_out"` // faults asked for that cannot be had on this machine
-	Ended    []Ended       `json:"ended"`    // nodes that ended by themselves, and were started again
-	Verdict  Verdict       `json:"verdict"`
-	Found    []string      `json:"found"` // breaches beside the verdict's own, in words
-	Evidence string        `json:"evidence,omitempty"`
+	Seed     uint64            `json:"seed"`
+	Version  string            `json:"version"`
+	Machine  string            `json:"machine"`
+	Began    time.Time         `json:"began"`
+	Lasted   time.Duration     `json:"lasted_ns"` // of the faults, without setting up and judging
+	Rate     float64           `json:"offered_per_second"`
+	Rounds   int               `json:"rounds"`
+	Faults   int               `json:"faults"`
+	Kinds    []*KindReport     `json:"kinds"`
+	LeftOut  []LeftOut         `json:"left_out"` // faults asked for that cannot be had on this machine
+	Ended    []Ended           `json:"ended"`    // nodes that ended by themselves, and were started again
+	Fresh    map[string]Vitals `json:"fresh"`    // what the nodes took at rest, before any load
+	Rested   map[string]Vitals `json:"rested"`   // and in the end
+	Verdict  Verdict           `json:"verdict"`
+	Found    []string          `json:"found"` // breaches beside the verdict's own, in words
+	Evidence string            `json:"evidence,omitempty"`
 
 	mu sync.Mutex
 }

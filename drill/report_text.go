@@ -3,7 +3,9 @@ package drill
 import (
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
+	"slices"
 	"text/tabwriter"
 	"time"
 )
@@ -35,6 +37,9 @@ func (r *Report) Print(w io.Writer) {
 		for _, line := range e.Last {
 			fmt.Fprintf(w, "    %s\n", line)
 		}
+	}
+	for _, node := range slices.Sorted(maps.Keys(r.Rested)) {
+		fmt.Fprintf(w, "%s at rest: %s, then %s\n", node, r.Fresh[node], r.Rested[node])
 	}
 	for _, found := range append(r.Verdict.Findings, r.Found...) {
 		fmt.Fprintf(w, "found: %s\n", found)

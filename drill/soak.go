@@ -99,6 +99,10 @@ func (k *soak) run(ctx context.Context) error {
 	if err := k.describe(ctx); err != nil {
 		return err
 	}
+	var err error
+	if k.report.Fresh, err = k.site.Cluster.Rest(ctx); err != nil {
+		return err
+	}
 	if err := k.underLoad(ctx, k.storm); err != nil {
 		return err
 	}

@@ -26,12 +26,20 @@ func (k *soak) conclude(ctx context.Context) error {
 	if _, err := k.recovery(ctx); err != nil {
 		return err
 	}
-	k.n.say("holding the ledger against the tables")
-	v, err := Check(ctx, s.Server.URL(), s.Ledger)
+	k.n.say("holding the replicas against each other")
+	found, err := Replicas(ctx, s.Conn, Stream, s.nodeNames())
 	if err != nil {
 		return err
 	}
-	k.report.Verdict, k.report.Found = v, append(k.report.Found, s.Findings()...)
+	if k.report.Rested, err = s.Cluster.Rest(ctx); err != nil {
+		return err
+	}
+	found = append(found, Growth(k.report.Fresh, k.report.Rested)...)
+	k.n.say("holding the ledger against the tables")
+	if k.report.Verdict, err = Check(ctx, s.Server.URL(), s.Ledger); err != nil {
+		return err
+	}
+	k.report.Found = append(append(k.report.Found, s.Findings()...), found...)
 	if !k.report.Holds() {
 		return ErrBroken
 	}
