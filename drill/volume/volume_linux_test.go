@@ -205,7 +205,7 @@ func TestUnmountUnder(t *testing.T) {
 	for _, name := range []string{"a b", "c"} {
 		v, err := Create(filepath.Join(dir, name+".image"), filepath.Join(dir, name, "disk"), smallest)
 		must(t, err)
-		defer v.Close()
+		t.Cleanup(func() { _ = v.Close() })
 	}
 	must(t, (&Volume{mountpoint: filepath.Join(dir, "c", "disk")}).Freeze(), UnmountUnder(dir), os.RemoveAll(dir))
 	nothingLeft(t, dir)
