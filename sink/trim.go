@@ -64,12 +64,20 @@ func (s *Sink) tidy(ctx context.Context, cur message.Cursor, due *schedule) erro
 	due.window = now
 	err = s.Store.Trim(ctx, cur, s.Stream.ReplayWindow, func(ctx context.Context, cursor, expired uint64) error {
 		// Asked again, as late as can be: while Postgres took its time the
-		// stream may have been made anew.
+		// stream may have been made anew, or have lost its tail and given its
+		// numbers out again, to messages that nobody has stored.
 		st, err := s.Source.State(ctx)
 		if err != nil {
 			return fmt.Errorf("read the stream's state: %w", err)
 		}
-		if st.Incarnation != cur.Incarnation {
+		if cursor == 0 || st.Last < cursor {
+			return nil // the latter is old news or a lost tail: the next idle look tells
+		}
+		at, err := s.heldAt(ctx, cur.Seq)
+		if err != nil {
+			return err
+		}
+		if st.Incarnation != cur.Incarnation || cursor != cur.Seq || judge(st, cur, true, at) == cut {
 			return message.ErrMoved
 		}
 		to := trimTo(st, cursor, expired)

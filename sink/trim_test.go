@@ -232,6 +232,28 @@ func TestRecreatedWhileTrimming(t *testing.T) {
 	})
 }
 
+// The stream's tail is lost, and its numbers are given out again, while a trim
+// waits for the cursor's lock.
+func TestTailLostWhileTrimming(t *testing.T) {
+	for name, grow := range map[string]int{"grown to the cursor": 20, "grown beyond": 40, "shorter": 10} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, options{replayWindow: 10 * time.Second}, func(t *testing.T, w *world) {
+				w.publish(100)
+				w.stores(t)
+				var lock chan struct{}
+				w.do(func() { lock = w.pg.rows[0].lock })
+				w.pass(9 * time.Second)
+				lock <- struct{}{}
+				w.pass(2 * time.Second)
+				w.cut(80)
+				w.publish(grow)
+				<-lock
+				w.stores(t)
+			})
+		})
+	}
+}
+
 // A stream that is not trimmed fills up: the log says so once, at once if it
 // is the set-up, after a while if it may pass.
 func TestTrimTroubleIsLogged(t *testing.T) {
