@@ -11,21 +11,42 @@ type hole struct {
 	missing uint64 // 0: none
 	came    uint64 // what was delivered in its place; 0: nothing was
 	stays   bool   // it was there again after a reset
+
+	// Where nothing was delivered, the sequence behind the messages that were
+	// fetched last, and how many those were.
+	behind uint64
+	run    int
 }
 
 // seen notes a hole, and whether it is the one of the session before.
 func (h *hole) seen(missing, came uint64) {
-	*h = hole{missing, came, h.missing == missing}
+	h.missing, h.came, h.stays = missing, came, h.missing == missing
+}
+
+// fetch is how many messages to fetch one by one where nothing is delivered,
+// before the consumer is tried again: one, because it may merely have stalled
+// in front of many; twice as many each time nothing comes behind them either,
+// because the local replica has lost all of these.
+func (h *hole) fetch() int {
+	if h.missing == h.behind {
+		return 2 * h.run
+	}
+	return 1
 }
 
 // mend closes a hole that was still there after a reset: it asks every
 // replica for the missing messages, stores what any of them has, and records
 // the rest as a gap.
 func (s *Sink) mend(ctx, work context.Context, cur message.Cursor) (message.Cursor, error) {
-	for s.hole.stays && s.hole.missing == cur.Seq+1 && ctx.Err() == nil {
+	most := s.hole.fetch()
+	for n := 1; s.hole.stays && s.hole.missing == cur.Seq+1 && ctx.Err() == nil; n++ {
 		m, found, err := s.Source.Nearest(ctx, s.hole.missing)
-		if err != nil || !found {
+		if err != nil {
 			return cur, err
+		}
+		if !found {
+			s.hole = hole{}
+			break
 		}
 		if m.Seq == s.hole.missing {
 			s.Log.Warn("a message that was not delivered here is fetched on its own", "sequence", m.Seq)
@@ -36,7 +57,11 @@ func (s *Sink) mend(ctx, work context.Context, cur message.Cursor) (message.Curs
 		if err != nil {
 			return cur, err
 		}
-		if s.hole.missing = cur.Seq + 1; s.hole.missing >= s.hole.came {
+		s.hole.missing = cur.Seq + 1
+		switch {
+		case s.hole.came == 0 && n >= most:
+			s.hole = hole{behind: cur.Seq + 1, run: n}
+		case s.hole.came > 0 && s.hole.missing >= s.hole.came:
 			s.hole = hole{}
 		}
 	}

@@ -105,6 +105,33 @@ func TestTrailingHoleFoundOnAnotherReplica(t *testing.T) {
 	})
 }
 
+// The node has lost many at the end: they do not come one every few seconds.
+func TestLongTrailingHoleFoundOnAnotherReplica(t *testing.T) {
+	inWorld(t, options{nodes: 3}, func(t *testing.T, w *world) {
+		w.publish(10)
+		w.stores(t)
+		w.nodes[0].forget(every(510)[10:]...)
+		w.publish(500)
+		w.stores(t) // within a minute
+	})
+}
+
+// Where the consumer has merely stalled in front of many, they come through it.
+func TestStalledConsumerIsNoHole(t *testing.T) {
+	inWorld(t, options{}, func(t *testing.T, w *world) {
+		for range 3 {
+			w.publish(10)
+			w.stores(t)
+			w.do(func() { w.stream.stalled = true })
+			w.publish(500)
+			w.stores(t)
+		}
+		if n := w.said("a message that was not delivered here is fetched on its own"); n > 3 {
+			t.Errorf("%d messages were fetched one by one", n)
+		}
+	})
+}
+
 // Somebody purged messages that Postgres did not have.
 func TestCursorBelowTheStreamsFirst(t *testing.T) {
 	for _, behind := range []int{0, 5} {
