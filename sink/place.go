@@ -156,13 +156,21 @@ func (s *Sink) lastCommon(ctx context.Context, st message.Stream, had uint64) (m
 			continue
 		}
 		m, held, err := s.Source.Nearest(ctx, at)
-		if err != nil {
-			return common, fmt.Errorf("read message %d of the stream: %w", at, err)
-		}
-		if held && m.Seq > at && m.Seq <= hi { // a hole at at: compare behind it
-			if at, row, _, err = s.Store.RowAtOrBelow(ctx, m.Seq); err != nil {
+		// A hole at at: compare at the first message behind it that is a row.
+		for err == nil && held && m.Seq > at && m.Seq <= hi {
+			next := m.Seq
+			if at, row, found, err = s.Store.RowAtOrBelow(ctx, next); err != nil {
 				return common, err
 			}
+			if !found {
+				return common, message.ErrMoved // Postgres was restored meanwhile
+			}
+			if at < next { // a duplicate is none
+				m, held, err = s.Source.Nearest(ctx, next+1)
+			}
+		}
+		if err != nil {
+			return common, fmt.Errorf("compare the stream with what Postgres has of it: %w", err)
 		}
 		if held && m.Seq == at && sameRow(&m, row) {
 			common = message.Cursor{Seq: at, Last: m.Fingerprint()}
