@@ -79,7 +79,7 @@ func TestTailLost(t *testing.T) {
 				w.stores(t)
 				w.do(func() {
 					for _, m := range w.stream.remove(0, int(tt.trimmed)) {
-						w.stream.purged[string(m.Data)] = true
+						w.stream.purged[keyOf(m.Time)] = true
 					}
 				})
 				w.outage(true)
@@ -257,6 +257,15 @@ func TestCommonPartIsStoredOnce(t *testing.T) {
 			w.publish(20)
 			w.stores(t)
 			w.restore(backup)
+		},
+		"every message that is asked about is lost, and a repeat stands behind it": func(t *testing.T, w *world) {
+			for range 20 {
+				w.publish(1)
+				w.publishSort(repeat, 2, 5)
+			}
+			w.stores(t)
+			w.lose(31, 34, 37, 40, 43, 46, 49, 52, 55)
+			w.cut(80)
 		},
 		"a second cut, below where the incarnation began": func(t *testing.T, w *world) {
 			w.cut(20)

@@ -12,16 +12,16 @@ func (w *world) check() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	problems := slices.Clone(w.wrong)
-	places := map[string]int{} // rows that a message has, by body
+	places := map[key]int{} // rows and dead letters that a message is, and where it is none a duplicate
 	for _, r := range w.pg.rows {
 		problems = append(problems, w.checkRow(r, places)...)
 	}
-	for body, m := range w.stream.ledger {
-		switch n := places[body]; {
+	for k, m := range w.stream.ledger {
+		switch n := places[k]; {
 		case n > 1:
-			problems = append(problems, fmt.Sprintf("message %d (%.12q) has %d rows", m.Seq, body, n))
-		case n == 0 && !w.stream.let[body]:
-			problems = append(problems, fmt.Sprintf("message %d (%.12q) has no row", m.Seq, body))
+			problems = append(problems, fmt.Sprintf("message %d (%.12q) has %d rows", m.Seq, m.Data, n))
+		case n == 0 && !w.stream.let[k] && !w.isDuplicate(k):
+			problems = append(problems, fmt.Sprintf("message %d (%.12q) has no row", m.Seq, m.Data))
 		}
 	}
 	if w.stream.reborn > w.stream.cuts {
@@ -33,10 +33,21 @@ func (w *world) check() []string {
 	return problems
 }
 
+// isDuplicate tells whether the message is noted as another's repeat. Where
+// an incarnation begins behind what is common, repeats just before it may be
+// stored once more: no row tells that they are common too.
+func (w *world) isDuplicate(k key) bool {
+	seq := w.stream.ledger[k].Seq
+	return slices.ContainsFunc(w.pg.rows, func(r *row) bool {
+		rec, ok := r.stored[seq]
+		return ok && rec.place == asDuplicate && keyOf(rec.Time) == k
+	})
+}
+
 // checkRow holds one incarnation against what was published: every sequence
-// from its start to its cursor is exactly one of stored and gap, and what is
-// stored is what the stream had there.
-func (w *world) checkRow(r *row, places map[string]int) (problems []string) {
+// from its start to its cursor is exactly one of stored and gap, what is
+// stored is what the stream had there, and it is in its right place.
+func (w *world) checkRow(r *row, places map[key]int) (problems []string) {
 	wrong := func(format string, args ...any) {
 		problems = append(problems, r.cursor.Incarnation+": "+fmt.Sprintf(format, args...))
 	}
@@ -59,25 +70,100 @@ func (w *world) checkRow(r *row, places map[string]int) (problems []string) {
 			wrong("sequence %d is in %d places", seq, n)
 		}
 	}
+	ids := map[string]uint64{}
 	for seq, rec := range r.stored {
-		places[string(rec.Body)]++
-		m, published := w.stream.ledger[string(rec.Body)]
+		k := keyOf(rec.Time)
+		m, published := w.stream.ledger[k]
+		if rec.place != asDuplicate {
+			places[k]++
+		}
+		if other, twice := ids[rec.ID]; twice && rec.place == asRow && rec.ID != "" {
+			wrong("rows %d and %d have one id", other, seq)
+		} else if rec.place == asRow {
+			ids[rec.ID] = seq
+		}
 		switch {
 		case seq < r.start || seq > r.cursor.Seq:
 			wrong("row %d is outside of %d..%d", seq, r.start, r.cursor.Seq)
-		case !published || rec.Seq != seq || m.Seq != seq || m.ID() != rec.ID || m.Subject != rec.Subject ||
-			!m.Time.Truncate(time.Microsecond).Equal(rec.Time):
+		case !published || rec.Seq != seq || !rec.holds(&m.Message):
 			wrong("row %d holds %+v, the stream had %+v", seq, rec, m)
+		case !w.fits(r, rec, m.sort):
+			wrong("message %d, which is %s, is a %s of %d", seq, m.sort, rec.place, rec.of)
 		}
 	}
 	return problems
 }
 
+// fits tells whether such a message may end there.
+func (w *world) fits(r *row, rec record, s sort) bool {
+	switch rec.place {
+	case asDuplicate:
+		of := r.stored[rec.of]
+		return (s == repeat || s == reuse) && rec.of < rec.Seq && of.place == asRow && of.ID == rec.ID && of.Subject == rec.Subject && of.Body == rec.Body
+	case asDeadLetter:
+		first, named := r.stored[r.ids[rec.ID]] // a repeat of what was lost, after a reuse that was not
+		named = named && rec.ID != "" && first.Seq < rec.Seq && first.Body != rec.Body
+		return s != good && s != repeat || named || w.pg.excused[keyOf(rec.Time)]
+	}
+	return s != garbled
+}
+
+// judgePurge looks at a purge that the sink is about to have: of what was
+// stored for the replay window, or of the oldest that was stored if the
+// stream is crowded, and then not of more than brings it below the low mark;
+// in do.
+func (w *world) judgePurge(below uint64) {
+	s := &w.stream
+	// What the sink saw is as old as its question.
+	unclear := s.old != nil || time.Since(s.shrunk) < time.Second
+	room := crowded(s.state()) || unclear
+	left := float64(s.bytes)
+	for _, m := range s.held[:s.index(below)] {
+		at, stored := w.pg.stored[keyOf(m.Time)]
+		over := stored && time.Since(at) >= w.options.replayWindow
+		switch {
+		case !stored:
+			w.wrong = append(w.wrong, fmt.Sprintf("purge below %d took message %d (%.12q), which Postgres never had", below, m.Seq, m.Data))
+		case !over && !room:
+			w.wrong = append(w.wrong, fmt.Sprintf("purge below %d took message %d, which was stored only %v ago", below, m.Seq, time.Since(at)))
+		case !over && !unclear && left < (lowWater-0.1)*float64(s.maxBytes): // messages differ in size
+			w.wrong = append(w.wrong, fmt.Sprintf("purge below %d took message %d, though only %v of %d bytes were left", below, m.Seq, left, s.maxBytes))
+		}
+		left -= float64(m.Size())
+		if over {
+			w.decided(trimWindow)
+		} else {
+			w.decided(trimRoom)
+		}
+	}
+	if most, known := w.pg.reached[s.incarnation]; known && below > most {
+		w.wrong = append(w.wrong, fmt.Sprintf("purge below %d, but the cursor never was beyond %d", below, most))
+	}
+}
+
+// judgeStepDown looks at a hand-over that the node's process p asks for; in do.
+func (n *node) judgeStepDown(p *process) {
+	cut := !n.reaches() && time.Since(n.reached) >= unreachable && n.othersReach()
+	stuck := n.reaches() && time.Since(n.reached) >= standstill && time.Since(n.moved) >= standstill
+	switch {
+	case cut:
+		n.decided(handUnreachable)
+	case stuck:
+		n.decided(handStandstill)
+	default:
+		n.wrong = append(n.wrong, fmt.Sprintf("node %d hands over, but it is fit: reaches Postgres: %v for %v, moved %v ago", n.number, n.reaches(), time.Since(n.reached), time.Since(n.moved)))
+	}
+	if !p.last.IsZero() && time.Since(p.last) < stepDownRate {
+		n.wrong = append(n.wrong, fmt.Sprintf("node %d hands over again after %v", n.number, time.Since(p.last)))
+	}
+	p.last = time.Now()
+}
+
 // letAll is for tests that end before all is stored, on purpose.
-func (s *stream) letAll() map[string]bool {
-	all := map[string]bool{}
-	for body := range s.ledger {
-		all[body] = true
+func (s *stream) letAll() map[key]bool {
+	all := map[key]bool{}
+	for k := range s.ledger {
+		all[k] = true
 	}
 	return all
 }

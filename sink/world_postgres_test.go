@@ -1,7 +1,6 @@
 package sink
 
 import (
-	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -12,16 +11,20 @@ import (
 
 // postgres is a database with what Landfall keeps of the stream.
 type postgres struct {
-	rows   []*row // of landfall.streams
-	unique *row   // locked by whoever enters a row: a second one waits to see
-	nextID int64
-	away   bool
-	slow   time.Duration // that a transaction takes beyond a hop
-	most   int           // rows in a batch that the statement timeout allows; 0: any
-	fault  []fault       // what the next transactions meet
-	wrong  error         // what Prepare says: the set-up
-	epoch  int           // restores
-	stored map[string]bool
+	rows    []*row // of landfall.streams
+	unique  *row   // locked by whoever enters a row: a second one waits to see
+	nextID  int64
+	away    bool
+	slow    time.Duration     // that a transaction takes beyond a hop
+	most    int               // rows in a batch that the statement timeout allows; 0: any
+	fault   []fault           // what the next transactions meet
+	wrong   error             // what Prepare says: the set-up
+	strict  bool              // a constraint refuses bad messages
+	broken  bool              // every message is refused alike, as where a partition is missing
+	epoch   int               // restores
+	stored  map[key]time.Time // when it first had each message it ever had
+	excused map[key]bool      // good messages that are dead letters because it was broken
+	reached map[string]uint64 // the furthest it ever had each incarnation
 }
 
 // row is a row of landfall.streams with everything that hangs on it.
@@ -29,18 +32,30 @@ type row struct {
 	cursor message.Cursor
 	start  uint64
 	stored map[uint64]record
+	ids    map[string]uint64 // sequences of rows by message id
 	gaps   []span
 	marks  []mark
 	lock   chan struct{} // held by whoever has it FOR UPDATE
+	holder *node         // who that is
 }
 
+// record is what became of a message that Postgres has.
 type record struct {
-	Seq     uint64
-	Subject string
-	ID      string
-	Body    []byte
-	Time    time.Time // microseconds
+	place             place
+	of                uint64 // of a duplicate: the row
+	Seq               uint64
+	Subject, ID, Body string
+	Time              time.Time // microseconds
 }
+
+// place is the table that a message ended in.
+type place string
+
+const (
+	asRow        place = "row"
+	asDeadLetter place = "dead letter"
+	asDuplicate  place = "duplicate"
+)
 
 type span struct{ from, to uint64 }
 
@@ -78,9 +93,12 @@ func (p *postgres) row(incarnation string) *row {
 	return nil
 }
 
-// has tells whether the message has a row.
+// has tells whether Postgres has the message, as whatever.
 func (p *postgres) has(m message.Message) bool {
-	return slices.ContainsFunc(p.rows, func(r *row) bool { return string(r.stored[m.Seq].Body) == string(m.Data) })
+	return slices.ContainsFunc(p.rows, func(r *row) bool {
+		rec, ok := r.stored[m.Seq]
+		return ok && keyOf(rec.Time) == keyOf(m.Time)
+	})
 }
 
 // snapshot is a backup.
@@ -96,21 +114,23 @@ func (w *world) restore(backup []*row) {
 	defer w.mu.Unlock()
 	w.pg.rows, w.pg.unique = copyRows(backup), newRow()
 	w.pg.epoch++
-	for body := range w.stream.purged {
-		if !w.pg.has(w.stream.ledger[body]) {
-			w.stream.let[body] = true // older than the replay window held
+	for k := range w.stream.purged {
+		if !w.pg.has(w.stream.ledger[k].Message) {
+			w.stream.let[k] = true // older than the replay window held
 		}
 	}
 }
 
-func newRow() *row { return &row{stored: map[uint64]record{}, lock: make(chan struct{}, 1)} }
+func newRow() *row {
+	return &row{stored: map[uint64]record{}, ids: map[string]uint64{}, lock: make(chan struct{}, 1)}
+}
 
 func copyRows(rows []*row) []*row {
 	copies := make([]*row, len(rows))
 	for i, r := range rows {
 		c := *r
-		c.stored, c.gaps, c.marks = maps.Clone(r.stored), slices.Clone(r.gaps), slices.Clone(r.marks)
-		c.lock = make(chan struct{}, 1)
+		c.stored, c.ids, c.gaps, c.marks = maps.Clone(r.stored), maps.Clone(r.ids), slices.Clone(r.gaps), slices.Clone(r.marks)
+		c.lock, c.holder = make(chan struct{}, 1), nil
 		copies[i] = &c
 	}
 	return copies
@@ -119,6 +139,9 @@ func copyRows(rows []*row) []*row {
 // outage takes Postgres away, or brings it back.
 func (w *world) outage(away bool) {
 	w.do(func() {
+		if w.pg.away == away {
+			return
+		}
 		w.pg.away = away
 		for _, n := range w.nodes {
 			n.reached = time.Now()
@@ -129,89 +152,4 @@ func (w *world) outage(away bool) {
 // meet lists what the next transactions meet.
 func (w *world) meet(faults ...fault) {
 	w.do(func() { w.pg.fault = append(w.pg.fault, faults...) })
-}
-
-// reach goes to Postgres.
-func (s store) reach(ctx context.Context) error {
-	if err := pass(ctx, hop); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.pg.away || s.isolated {
-		return errAway
-	}
-	return nil
-}
-
-// acquire locks the row until the returned function is called.
-func (s store) acquire(ctx context.Context, r *row) (release func(), err error) {
-	timeout := time.NewTimer(5 * time.Second)
-	defer timeout.Stop()
-	select {
-	case r.lock <- struct{}{}:
-		return func() { <-r.lock }, nil
-	case <-timeout.C:
-		return nil, errors.New("lock timeout")
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// transact commits apply behind the row's lock, if check allows it, with
-// whatever faults are due.
-func (s store) transact(ctx context.Context, r *row, check func() error, apply func()) error {
-	epoch := 0
-	s.do(func() { epoch = s.pg.epoch })
-	release, err := s.acquire(ctx, r)
-	if err != nil {
-		return err
-	}
-	var due fault
-	var took time.Duration
-	s.do(func() {
-		took = s.pg.slow
-		if len(s.pg.fault) > 0 {
-			due, s.pg.fault = s.pg.fault[0], s.pg.fault[1:]
-		}
-	})
-	commit := func() error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.pg.away && due != lost || s.pg.epoch != epoch {
-			return errLost
-		}
-		if err := check(); err != nil {
-			return err
-		}
-		apply()
-		return nil
-	}
-	if due == ghost {
-		s.ghosts.Go(func() {
-			defer release()
-			wait(context.Background(), 2*time.Second)
-			_ = commit()
-		})
-		return errLost
-	}
-	defer release()
-	if due == hangs {
-		took = deadline
-	}
-	if err := pass(ctx, hop+took); err != nil {
-		return err
-	}
-	switch due {
-	case refused, hangs:
-		return errLost
-	case setup:
-		return &message.SetupError{Reason: "copy into messages", Advice: "grant INSERT", Err: errors.New("permission denied")}
-	case lost:
-		if err := commit(); err != nil {
-			return err
-		}
-		return errLost
-	}
-	return commit()
 }

@@ -9,11 +9,14 @@ import (
 )
 
 // source is a node's Source.
-type source struct{ *node }
+type source struct {
+	*node
+	p *process
+}
 
 // ask goes to the stream's leader.
-func (s source) ask(ctx context.Context) error {
-	if err := pass(ctx, hop); err != nil {
+func (s source) ask(ctx context.Context, what string) error {
+	if err := s.there(ctx, s.p, what); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -30,29 +33,33 @@ func (s source) Leads() bool {
 	return s.leads && !s.stream.electing
 }
 
-func (s source) State(ctx context.Context) (message.Stream, error) {
-	if err := s.ask(ctx); err != nil {
-		return message.Stream{}, err
+func (s source) State(ctx context.Context) (st message.Stream, err error) {
+	if err := s.ask(ctx, "state"); err != nil {
+		return st, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stream.old != nil {
-		return *s.stream.old, nil
-	}
-	return s.stream.state(), nil
+	s.do(func() {
+		if st = s.stream.state(); s.stream.old != nil {
+			st = *s.stream.old
+		}
+	})
+	return st, s.back(ctx, s.p, "state")
 }
 
-func (s source) ConfirmedState(ctx context.Context) (message.Stream, error) {
-	if err := s.ask(ctx); err != nil {
-		return message.Stream{}, err
+func (s source) ConfirmedState(ctx context.Context) (st message.Stream, err error) {
+	if err := s.ask(ctx, "confirmed state"); err != nil {
+		return st, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stream.state(), nil
+	s.do(func() {
+		st = s.stream.state()
+		if r, old := s.pg.row(st.Incarnation), s.stream.old; r != nil && old != nil && r.cursor.Seq > old.Last && r.cursor.Seq <= st.Last {
+			s.decided(overruled)
+		}
+	})
+	return st, s.back(ctx, s.p, "confirmed state")
 }
 
 func (s source) Open(ctx context.Context, from uint64) (Pull, error) {
-	if err := s.ask(ctx); err != nil {
+	if err := s.ask(ctx, "open"); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -61,7 +68,7 @@ func (s source) Open(ctx context.Context, from uint64) (Pull, error) {
 		return nil, fmt.Errorf("%w: opened at sequence 0", errImpossible)
 	}
 	st := &s.stream
-	p := &pull{world: s.world, wake: make(chan struct{}, 1)}
+	p := &pull{world: s.world, wake: make(chan struct{}, 1), due: from}
 	// A redelivery: what was delivered before may come once more.
 	for i := st.index(from - min(from, 2)); i < len(st.held) && st.held[i].Seq < from; i++ {
 		p.ready = append(p.ready, st.held[i])
@@ -70,28 +77,36 @@ func (s source) Open(ctx context.Context, from uint64) (Pull, error) {
 	st.pulls = append(st.pulls, p)
 	st.next, st.stalled = from, false
 	st.resets++
+	s.decided(activated)
 	s.deliver()
 	return p, nil
 }
 
 func (s source) Nearest(ctx context.Context, seq uint64) (m message.Message, found bool, err error) {
-	if err := s.ask(ctx); err != nil {
+	if err := s.ask(ctx, "nearest"); err != nil {
 		return m, false, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, m := range s.stream.held[s.stream.index(seq):] {
-		for _, n := range s.nodes {
+	if seq < 1 {
+		return m, false, fmt.Errorf("%w: asked for the message at 0", errImpossible)
+	}
+	s.do(func() { m, found = s.nearest(seq) })
+	return m, found, s.back(ctx, s.p, "nearest")
+}
+
+// nearest looks on every replica; in do.
+func (w *world) nearest(seq uint64) (m message.Message, found bool) {
+	for _, m := range w.stream.held[w.stream.index(seq):] {
+		for _, n := range w.nodes {
 			if !n.missing[m.Seq] {
-				return m, true, nil
+				return m, true
 			}
 		}
 	}
-	return m, false, nil
+	return m, false
 }
 
 func (s source) Purge(ctx context.Context, seq uint64) error {
-	if err := s.ask(ctx); err != nil {
+	if err := s.ask(ctx, "purge"); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -104,11 +119,9 @@ func (s source) Purge(ctx context.Context, seq uint64) error {
 	if seq > st.last+1 {
 		return fmt.Errorf("purge below %d: the stream ends at %d", seq, st.last)
 	}
+	s.judgePurge(seq)
 	for _, m := range st.remove(0, st.index(seq)) {
-		if !s.pg.has(m) && !s.pg.stored[string(m.Data)] {
-			s.wrong = append(s.wrong, fmt.Sprintf("purge below %d took message %d (%.12q), which Postgres never had", seq, m.Seq, m.Data))
-		}
-		st.purged[string(m.Data)] = true
+		st.purged[keyOf(m.Time)] = true
 		if !s.pg.has(m) {
 			s.letGo([]message.Message{m}) // Postgres was restored in this moment
 		}
@@ -117,25 +130,34 @@ func (s source) Purge(ctx context.Context, seq uint64) error {
 	return nil
 }
 
-func (s source) Reincarnate(ctx context.Context, old string) (string, error) {
-	if err := s.ask(ctx); err != nil {
+func (s source) Reincarnate(ctx context.Context, old string) (incarnation string, err error) {
+	if err := s.ask(ctx, "reincarnate"); err != nil {
 		return "", err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stream.incarnation == old {
-		st := &s.stream
-		s.birth()
-		st.reborn++
-	}
-	return s.stream.incarnation, nil
+	s.do(func() {
+		if s.stream.incarnation == old {
+			s.birth()
+			s.stream.reborn++
+			s.decided(tailLostSeen)
+		}
+		incarnation = s.stream.incarnation
+	})
+	return incarnation, s.back(ctx, s.p, "reincarnate")
 }
 
 func (s source) StepDown(ctx context.Context) error {
-	if err := s.ask(ctx); err != nil {
+	s.do(func() { s.judgeStepDown(s.p) })
+	if err := s.ask(ctx, "step down"); err != nil {
 		return err
 	}
-	s.do(func() { s.steps = append(s.steps, time.Now()) })
+	s.do(func() {
+		s.steps = append(s.steps, time.Now())
+		if s.options.handsOver {
+			s.leads = false
+			s.nodes[(s.number+1)%len(s.nodes)].leads = true
+			s.breakPulls()
+		}
+	})
 	return nil
 }
 
@@ -144,6 +166,7 @@ type pull struct {
 	*world
 	ready  []message.Message // arrived, not yet received
 	lent   []message.Message // what Recv returned last
+	due    uint64            // what comes next if nothing is skipped or repeated
 	closed bool
 	err    error
 	wake   chan struct{}
@@ -158,6 +181,7 @@ func (p *pull) Recv(ctx context.Context) ([]message.Message, error) {
 			p.lent, p.ready = p.ready, nil
 			p.deliver()
 			lent := p.lent
+			p.inspect(lent)
 			p.mu.Unlock()
 			return lent, nil
 		}
@@ -178,4 +202,18 @@ func (p *pull) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+}
+
+// inspect counts what the sequence check is about to decide; in do.
+func (p *pull) inspect(ms []message.Message) {
+	for i := range ms {
+		switch seq := ms[i].Seq; {
+		case seq < p.due:
+			p.decided(lower)
+			continue
+		case seq > p.due:
+			p.decided(higher)
+		}
+		p.due = ms[i].Seq + 1
+	}
 }

@@ -2,20 +2,22 @@ package sink
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"landfall/message"
 )
 
 // store is a node's Store.
-type store struct{ *node }
+type store struct {
+	*node
+	p *process
+}
 
 func (s store) Prepare(ctx context.Context) error {
-	if err := s.reach(ctx); err != nil {
+	if err := s.reach(ctx, "prepare"); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -24,48 +26,29 @@ func (s store) Prepare(ctx context.Context) error {
 }
 
 func (s store) Find(ctx context.Context, incarnation string) (cur message.Cursor, found bool, err error) {
-	if err := s.reach(ctx); err != nil {
+	if err := s.reach(ctx, "find"); err != nil {
 		return cur, false, err
 	}
 	var r *row
 	s.do(func() { r = s.pg.row(incarnation) })
-	if r == nil {
-		return cur, false, nil
+	if r != nil {
+		release, err := s.acquire(ctx, r)
+		if err != nil {
+			return cur, false, err
+		}
+		s.do(func() { cur = r.cursor })
+		release()
 	}
-	release, err := s.acquire(ctx, r)
-	if err != nil {
-		return cur, false, err
-	}
-	defer release()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return r.cursor, true, nil
+	return cur, r != nil, s.back(ctx, s.p, "find")
 }
 
 func (s store) Begin(ctx context.Context, incarnation string, start uint64, last message.Cursor) (message.Cursor, error) {
-	if err := s.reach(ctx); err != nil {
+	if err := s.reach(ctx, "begin"); err != nil {
 		return message.Cursor{}, err
 	}
 	var unique *row
 	s.do(func() { unique = s.pg.unique })
-	err := s.transact(ctx, unique, func() error { return nil }, func() {
-		if s.pg.row(incarnation) != nil {
-			return // another node was first
-		}
-		if !slices.ContainsFunc(s.pg.rows, func(r *row) bool { return r.cursor.Seq >= start-1 }) {
-			// Postgres was restored between the look for the last common
-			// message and now: what it had is not there any more.
-			s.letGo(s.stream.held[:s.stream.index(start)])
-		}
-		s.pg.nextID++
-		r := newRow()
-		r.start = start
-		r.cursor = message.Cursor{StreamID: s.pg.nextID, Incarnation: incarnation, Seq: last.Seq, Last: last.Last}
-		if last.Seq >= start {
-			r.gaps = append(r.gaps, span{start, last.Seq})
-		}
-		s.pg.rows = append(s.pg.rows, r)
-	})
+	err := s.transact(ctx, transaction{"entry", unique, func() error { return nil }, func() { s.insert(incarnation, start, last) }})
 	if err != nil {
 		return message.Cursor{}, err
 	}
@@ -76,17 +59,30 @@ func (s store) Begin(ctx context.Context, incarnation string, start uint64, last
 	return cur, err
 }
 
-// Encode makes a line of JSON.
-func (s store) Encode(dst []byte, m *message.Message) []byte {
-	line, err := json.Marshal(record{m.Seq, m.Subject, m.ID(), m.Data, m.Time.Truncate(time.Microsecond)})
-	if err != nil {
-		return fmt.Appendf(dst, "%v\n", err)
+// insert makes the row of a new incarnation; in do.
+func (s store) insert(incarnation string, start uint64, last message.Cursor) {
+	if s.pg.row(incarnation) != nil {
+		s.decided(enteredAlready)
+		return // another node was first
 	}
-	return append(append(dst, line...), '\n')
+	if !slices.ContainsFunc(s.pg.rows, func(r *row) bool { return r.cursor.Seq >= start-1 }) {
+		// Postgres was restored between the look for the last common
+		// message and now: what it had is not there any more.
+		s.letGo(s.stream.held[:s.stream.index(start)])
+	}
+	s.decidedEntry(start, last.Seq)
+	s.pg.nextID++
+	r := newRow()
+	r.start = start
+	r.cursor = message.Cursor{StreamID: s.pg.nextID, Incarnation: incarnation, Seq: last.Seq, Last: last.Last}
+	if last.Seq >= start {
+		r.gaps = append(r.gaps, span{start, last.Seq})
+	}
+	s.pg.rows = append(s.pg.rows, r)
 }
 
 func (s store) Write(ctx context.Context, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
-	if err := s.reach(ctx); err != nil {
+	if err := s.reach(ctx, "write"); err != nil {
 		return message.Outcome{}, err
 	}
 	r, most := s.find(cur)
@@ -96,43 +92,51 @@ func (s store) Write(ctx context.Context, cur message.Cursor, b *message.Batch) 
 	if most > 0 && len(b.Messages) > most {
 		return message.Outcome{}, fmt.Errorf("copy: %w", message.ErrTooSlow)
 	}
-	var records []record
-	for line := range strings.Lines(string(b.Rows)) {
-		var r record
-		if err := json.Unmarshal([]byte(line), &r); err != nil {
-			return message.Outcome{}, fmt.Errorf("%w: row %q", errImpossible, line)
-		}
-		records = append(records, r)
+	records, err := decode(b.Rows)
+	if err != nil {
+		return message.Outcome{}, err
 	}
 	last := &b.Messages[len(b.Messages)-1]
 	next := message.Cursor{StreamID: cur.StreamID, Incarnation: cur.Incarnation, Seq: last.Seq, Last: last.Fingerprint()}
-	err := s.transact(ctx, r, func() error { return s.allows(r, cur, b, records) }, func() {
-		for _, rec := range records {
-			r.stored[rec.Seq] = rec
-			s.pg.stored[string(rec.Body)] = true
+	var to settled
+	err = s.transact(ctx, transaction{"batch", r, func() (err error) {
+		if err = s.allows(r, cur, b, records); err == nil {
+			to, err = s.settle(r, records)
 		}
+		return err
+	}, func() {
+		s.enter(r, to)
 		r.cursor = next
-	})
-	return message.Outcome{Cursor: next, Rows: len(records)}, err
+		if !s.leads {
+			s.decided(lateBatch)
+		}
+	}})
+	if err != nil {
+		return message.Outcome{}, err
+	}
+	to.out.Cursor = next
+	return to.out, s.back(ctx, s.p, "write")
 }
 
 // allows is the fence, the primary key, and a look at the batch; in do.
 func (s store) allows(r *row, cur message.Cursor, b *message.Batch, records []record) error {
 	if r.cursor.Seq != cur.Seq {
+		s.decided(fenced)
 		return message.ErrMoved
 	}
 	size := 0
-	for i, rec := range records {
+	for i := range min(len(records), len(b.Messages)) {
+		rec, m := &records[i], &b.Messages[i]
 		if _, there := r.stored[rec.Seq]; there {
 			return &message.SetupError{Reason: fmt.Sprintf("row %d is already there", rec.Seq)}
 		}
-		if want := cur.Seq + 1 + uint64(i); rec.Seq != want || b.Messages[i].Seq != want {
-			s.node.world.wrong = append(s.node.world.wrong, fmt.Sprintf("a batch behind %d has row %d and message %d where %d belongs", cur.Seq, rec.Seq, b.Messages[i].Seq, want))
+		if want := cur.Seq + 1 + uint64(i); m.Seq != want || !rec.holds(m) {
+			s.wrong = append(s.wrong, fmt.Sprintf("a batch behind %d has row %d and message %d where %d belongs", cur.Seq, rec.Seq, m.Seq, want))
 		}
-		size += b.Messages[i].Size()
+		size += m.Size()
 	}
 	if len(records) != len(b.Messages) || size != b.Size {
-		s.node.world.wrong = append(s.node.world.wrong, fmt.Sprintf("a batch of %d messages, %d bytes, has %d rows and size %d", len(b.Messages), size, len(records), b.Size))
+		s.wrong = append(s.wrong, fmt.Sprintf("a batch of %d messages, %d bytes, has %d rows and size %d", len(b.Messages), size, len(records), b.Size))
 	}
 	return nil
 }
@@ -144,11 +148,14 @@ func (s store) find(cur message.Cursor) (r *row, most int) {
 	if r = s.pg.row(cur.Incarnation); r != nil && r.cursor.StreamID != cur.StreamID {
 		r = nil
 	}
+	if r == nil {
+		s.decided(rowGone)
+	}
 	return r, s.pg.most
 }
 
 func (s store) RecordGap(ctx context.Context, cur message.Cursor, to uint64) (message.Cursor, error) {
-	if err := s.reach(ctx); err != nil {
+	if err := s.reach(ctx, "record gap"); err != nil {
 		return message.Cursor{}, err
 	}
 	r, _ := s.find(cur)
@@ -156,58 +163,73 @@ func (s store) RecordGap(ctx context.Context, cur message.Cursor, to uint64) (me
 		return message.Cursor{}, message.ErrMoved
 	}
 	next := message.Cursor{StreamID: cur.StreamID, Incarnation: cur.Incarnation, Seq: to}
-	return next, s.transact(ctx, r, func() error {
+	err := s.transact(ctx, transaction{"gap", r, func() error {
 		if r.cursor.Seq != cur.Seq {
+			s.decided(gapFenced)
 			return message.ErrMoved
 		}
 		return nil
 	}, func() {
+		s.decidedGap(cur.Seq+1, to)
 		r.gaps = append(r.gaps, span{cur.Seq + 1, to})
 		r.cursor = next
-	})
+	}})
+	if err != nil {
+		return next, err
+	}
+	return next, s.back(ctx, s.p, "record gap")
 }
 
-func (s store) Read(ctx context.Context, cur message.Cursor) (uint64, error) {
-	if err := s.reach(ctx); err != nil {
+func (s store) Read(ctx context.Context, cur message.Cursor) (at uint64, err error) {
+	if err := s.reach(ctx, "read"); err != nil {
 		return 0, err
 	}
 	r, _ := s.find(cur)
 	if r == nil {
 		return 0, message.ErrMoved
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return r.cursor.Seq, nil
+	s.do(func() {
+		if at = r.cursor.Seq; at != cur.Seq {
+			s.decided(movedIdle)
+		}
+	})
+	return at, s.back(ctx, s.p, "read")
 }
 
 func (s store) Newest(ctx context.Context) (cur message.Cursor, found bool, err error) {
-	if err := s.reach(ctx); err != nil {
+	if err := s.reach(ctx, "newest"); err != nil {
 		return cur, false, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.pg.rows {
-		if r.cursor.StreamID > cur.StreamID {
-			cur, found = r.cursor, true
+	s.do(func() {
+		for _, r := range s.pg.rows {
+			if r.cursor.StreamID > cur.StreamID {
+				cur, found = r.cursor, true
+			}
 		}
-	}
-	return cur, found, nil
+	})
+	return cur, found, s.back(ctx, s.p, "newest")
 }
 
 func (s store) RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, f message.Fingerprint, found bool, err error) {
-	if err := s.reach(ctx); err != nil {
+	if err := s.reach(ctx, "row at or below"); err != nil {
 		return 0, f, false, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.pg.rows {
-		for _, rec := range r.stored {
-			if rec.Seq <= seq && rec.Seq > at && s.pg.lastWord(rec.Seq) == r {
-				at, f, found = rec.Seq, message.Fingerprint{Time: rec.Time, ID: rec.ID}, true
+	s.do(func() {
+		for _, r := range s.pg.rows {
+			at = max(at, r.cursor.Seq)
+		}
+		for at = min(at, seq); at > 0 && !found; at-- {
+			if r := s.pg.lastWord(at); r != nil {
+				var rec record
+				if rec, found = r.stored[at]; found && rec.place != asDuplicate {
+					f = message.Fingerprint{Time: rec.Time, ID: rec.ID}
+					break
+				}
+				found = false
 			}
 		}
-	}
-	return at, f, found, nil
+	})
+	return at, f, found, s.back(ctx, s.p, "row at or below")
 }
 
 // lastWord is the latest incarnation that has the sequence; held.
@@ -222,7 +244,7 @@ func (p *postgres) lastWord(seq uint64) *row {
 }
 
 func (s store) Trim(ctx context.Context, cur message.Cursor, window time.Duration, trim func(ctx context.Context, cursor, expired uint64) error) error {
-	if err := s.reach(ctx); err != nil {
+	if err := s.reach(ctx, "trim"); err != nil {
 		return err
 	}
 	r, _ := s.find(cur)
@@ -234,15 +256,28 @@ func (s store) Trim(ctx context.Context, cur message.Cursor, window time.Duratio
 		return err
 	}
 	defer release()
+	slow := time.Duration(0)
+	s.do(func() { slow = 10 * s.pg.slow })
+	if err := s.p.pass(ctx, slow); err != nil {
+		return err
+	}
 	var seq, expired uint64
 	s.do(func() {
 		seq = r.cursor.Seq
-		r.marks = append(r.marks, mark{seq, time.Now()})
+		if len(r.marks) == 0 || r.marks[len(r.marks)-1].seq < seq {
+			r.marks = append(r.marks, mark{seq, time.Now()})
+		}
 		for _, m := range r.marks {
 			if time.Since(m.at) >= window && m.seq <= seq {
 				expired = max(expired, m.seq)
 			}
 		}
 	})
-	return trim(ctx, seq, expired)
+	if err := trim(ctx, seq, expired); err != nil {
+		if errors.Is(err, message.ErrMoved) {
+			s.do(func() { s.decided(trimStopped) })
+		}
+		return err
+	}
+	return s.back(ctx, s.p, "trim")
 }

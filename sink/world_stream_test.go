@@ -17,6 +17,7 @@ type stream struct {
 	maxBytes    int64
 	bytes       uint64
 	clock       time.Time // of the last message
+	shrunk      time.Time // when messages were last lost without Landfall's doing
 
 	electing bool            // nobody answers
 	old      *message.Stream // what a paused leader still tells
@@ -28,13 +29,14 @@ type stream struct {
 	stalled bool    // the consumer delivers nothing until it is reset
 	resets  int
 
-	births int                        // of incarnations
-	reborn int                        // incarnations given to a stream that was there
-	cuts   int                        // tails lost
-	ledger map[string]message.Message // everything ever published, by body
-	let    map[string]bool            // bodies that were lost without Landfall's doing
-	purged map[string]bool            // bodies that the sink let go
-	purges []uint64                   // below which
+	births int               // of incarnations
+	reborn int               // incarnations given to a stream that was there
+	cuts   int               // tails lost
+	ledger map[key]published // everything ever published
+	order  []key             // of it
+	let    map[key]bool      // what was lost without Landfall's doing
+	purged map[key]bool      // what the sink let go
+	purges []uint64          // below which
 }
 
 var errElecting = errors.New("no leader answers")
@@ -78,48 +80,6 @@ func (s *stream) remove(i, j int) []message.Message {
 	return gone
 }
 
-// publish adds up to k messages, every other one with an id, and returns how
-// many the stream took.
-func (w *world) publish(k int) int { return w.publishSized(k, 0) }
-
-// publishSized publishes messages with bodies of at least size bytes.
-func (w *world) publishSized(k, size int) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	s := &w.stream
-	taken := 0
-	for range k {
-		body := fmt.Sprintf("body %d ", len(s.ledger))
-		m := message.Message{
-			Seq: s.last + 1, Subject: "messages.test", Time: s.tick(),
-			Data: append([]byte(body), make([]byte, max(0, size-len(body)))...),
-		}
-		if len(s.ledger)%2 == 0 {
-			m.Header = map[string][]string{message.IDHeader: {"id of " + body}}
-		}
-		if s.electing || s.bytes+uint64(m.Size()) > uint64(s.maxBytes) {
-			break
-		}
-		s.last++
-		s.held = append(s.held, m)
-		s.bytes += uint64(m.Size())
-		s.ledger[string(m.Data)] = m
-		taken++
-	}
-	w.deliver()
-	return taken
-}
-
-// tick gives each message a time of its own, as a leader does.
-func (s *stream) tick() time.Time {
-	now := time.Now()
-	if !now.After(s.clock) {
-		now = s.clock.Add(time.Microsecond)
-	}
-	s.clock = now
-	return now
-}
-
 // recreate removes the stream and makes a new one of the same name.
 func (w *world) recreate() {
 	w.mu.Lock()
@@ -139,8 +99,9 @@ func (w *world) birth() {
 
 // letGo notes that messages were lost: Postgres may have them or not.
 func (w *world) letGo(ms []message.Message) {
+	w.stream.shrunk = time.Now()
 	for i := range ms {
-		w.stream.let[string(ms[i].Data)] = true
+		w.stream.let[keyOf(ms[i].Time)] = true
 	}
 }
 
@@ -195,13 +156,9 @@ func (w *world) lose(seqs ...uint64) {
 	}
 }
 
-// forget takes messages from one node's replica.
-func (n *node) forget(seqs ...uint64) {
-	n.do(func() {
-		for _, seq := range seqs {
-			n.missing[seq] = true
-		}
-	})
+// purge is one by hand: whatever is below seq, in Postgres or not.
+func (w *world) purge(seq uint64) {
+	w.do(func() { w.letGo(w.stream.remove(0, w.stream.index(seq))) })
 }
 
 // deliver hands what the consumer has to the pulls; in do. Messages that

@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"landfall/cluster"
-	"landfall/message"
 )
 
 // hop is how long a call to the stream's leader or to Postgres takes.
@@ -24,31 +22,22 @@ const hop = time.Millisecond
 // afterwards whether the promise was kept (world_check_test.go). It lives in
 // fake time.
 type world struct {
-	mu     sync.Mutex
-	stream stream
-	pg     postgres
-	nodes  []*node
-	log    []line
-	wrong  []string // what was seen to go wrong when it happened
+	options options
+	mu      sync.Mutex
+	stream  stream
+	pg      postgres
+	nodes   []*node
+	log     []line
+	wrong   []string // what was seen to go wrong when it happened
 
 	sinks   sync.WaitGroup
 	stopped bool
 	end     context.CancelFunc
 	ctx     context.Context
 	ghosts  sync.WaitGroup // transactions whose client has gone
-}
 
-// node is one process with a sink for the stream.
-type node struct {
-	*world
-	number   int
-	sink     *Sink
-	leads    bool            // believes to lead the consumer; several nodes may at once
-	isolated bool            // does not reach Postgres
-	reached  time.Time       // since when it does, or does not
-	told     int             // batches reported as committed
-	steps    []time.Time     // when it asked to hand over
-	missing  map[uint64]bool // sequences its replica has lost
+	taken  map[decision]int // decisions that were seen to be taken
+	course atomic.Uint64    // sum over everything that happened, and when
 }
 
 // options of a world.
@@ -56,7 +45,9 @@ type options struct {
 	nodes        int
 	replayWindow time.Duration
 	maxBytes     int64
-	rows         int // limit of a batch; 0: the usual one
+	rows         int      // limit of a batch; 0: the usual one
+	seeds        []uint64 // of the nodes' latencies; nil: a hop each way there, none back
+	handsOver    bool     // stepping down moves the lead to the next node
 }
 
 // line is one record of the log.
@@ -83,39 +74,25 @@ func inWorld(t *testing.T, o options, f func(t *testing.T, w *world)) {
 }
 
 func newWorld(o options) *world {
-	w := &world{}
-	w.stream.maxBytes = o.maxBytes
-	if w.stream.maxBytes == 0 {
-		w.stream.maxBytes = 1 << 40
+	if o.nodes == 0 {
+		o.nodes = 1
 	}
-	w.stream.ledger = map[string]message.Message{}
-	w.stream.let = map[string]bool{}
-	w.stream.purged = map[string]bool{}
-	w.pg.stored, w.pg.unique = map[string]bool{}, newRow()
+	if o.replayWindow == 0 {
+		o.replayWindow = 72 * time.Hour
+	}
+	if o.maxBytes == 0 {
+		o.maxBytes = 1 << 40
+	}
+	w := &world{options: o}
+	w.stream.maxBytes, w.stream.ledger = o.maxBytes, map[key]published{}
+	w.stream.let = map[key]bool{}
+	w.stream.purged = map[key]bool{}
+	w.pg.stored, w.pg.excused, w.pg.reached = map[key]time.Time{}, map[key]bool{}, map[string]uint64{}
+	w.pg.unique, w.pg.strict = newRow(), true
 	w.recreate()
 	w.ctx, w.end = context.WithCancel(context.Background())
-	window := o.replayWindow
-	if window == 0 {
-		window = 72 * time.Hour
-	}
-	for i := range max(o.nodes, 1) {
-		n := &node{world: w, number: i, leads: i == 0, reached: time.Now(), missing: map[uint64]bool{}}
-		opts := Options{
-			Stream:    cluster.Stream{Name: "MESSAGES", ReplayWindow: window},
-			Source:    source{n},
-			Store:     store{n},
-			Log:       slog.New(recorder{w}),
-			Postgres:  n.postgres,
-			Committed: func(message.Outcome) { w.do(func() { n.told++ }) },
-		}
-		if o.nodes > 1 {
-			opts.Elsewhere = n.elsewhere
-		}
-		n.sink = New(opts)
-		if o.rows > 0 {
-			n.sink.limit = limit{now: o.rows, max: o.rows}
-		}
-		w.nodes = append(w.nodes, n)
+	for i := range o.nodes {
+		w.nodes = append(w.nodes, w.newNode(i))
 	}
 	return w
 }
@@ -123,7 +100,7 @@ func newWorld(o options) *world {
 // start runs the sinks of all nodes until stop.
 func (w *world) start() {
 	for _, n := range w.nodes {
-		w.sinks.Go(func() { _ = n.sink.Run(w.ctx) })
+		n.begin()
 	}
 }
 
@@ -145,14 +122,9 @@ func (w *world) do(f func()) {
 	f()
 }
 
-// pass lets fake time go by, or less if ctx ends.
-func pass(ctx context.Context, d time.Duration) error {
-	wait(ctx, d)
-	return ctx.Err()
-}
-
-// pass lets fake time go by for everybody.
-func (w *world) pass(d time.Duration) { wait(context.Background(), d) }
+// pass lets fake time go by for everybody; a trifle more, so that what happens
+// next does not meet a timer that was set when the last thing happened.
+func (w *world) pass(d time.Duration) { wait(context.Background(), d+1013*time.Nanosecond) }
 
 // reaches waits, in fake time, until cond holds.
 func (w *world) reaches(d time.Duration, cond func() bool) bool {
@@ -206,27 +178,13 @@ func (w *world) lead(numbers ...int) {
 	})
 }
 
-// postgres is what the node knows of its way to Postgres.
-func (n *node) postgres() (bool, time.Time) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return !n.isolated && !n.pg.away, n.reached
-}
-
-func (n *node) elsewhere() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, other := range n.nodes {
-		if other != n && !other.isolated && !n.pg.away {
-			return true
+// leadAll has all of them believe it.
+func (w *world) leadAll() {
+	w.do(func() {
+		for _, n := range w.nodes {
+			n.leads = true
 		}
-	}
-	return false
-}
-
-// isolate takes the node's way to Postgres away, or gives it back.
-func (n *node) isolate(isolated bool) {
-	n.do(func() { n.isolated, n.reached = isolated, time.Now() })
+	})
 }
 
 // said counts the log's lines that read so.
@@ -271,14 +229,20 @@ func (r recorder) Enabled(context.Context, slog.Level) bool { return true }
 func (r recorder) WithAttrs([]slog.Attr) slog.Handler       { return r }
 func (r recorder) WithGroup(string) slog.Handler            { return r }
 func (r recorder) Handle(_ context.Context, l slog.Record) error {
-	text := l.Message
+	var failed error
 	l.Attrs(func(a slog.Attr) bool {
-		if err, ok := a.Value.Any().(error); ok && errors.Is(err, errImpossible) {
-			r.w.do(func() { r.w.wrong = append(r.w.wrong, err.Error()) })
+		if err, ok := a.Value.Any().(error); ok {
+			failed = err
 		}
 		return true
 	})
-	r.w.do(func() { r.w.log = append(r.w.log, line{l.Level, text}) })
+	r.w.do(func() {
+		if errors.Is(failed, errImpossible) {
+			r.w.wrong = append(r.w.wrong, failed.Error())
+		}
+		r.w.decidedAsLogged(l.Message, failed)
+		r.w.log = append(r.w.log, line{l.Level, l.Message})
+	})
 	return nil
 }
 

@@ -1,0 +1,51 @@
+package sink
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// The world itself notices what a sink must never do.
+func TestWorldNotices(t *testing.T) {
+	tests := map[string]func(w *world){
+		"a row too many":   func(w *world) { w.pg.rows[0].stored[99] = record{Seq: 99} },
+		"a row too few":    func(w *world) { delete(w.pg.rows[0].stored, 3) },
+		"another message":  func(w *world) { w.pg.rows[0].stored[3] = w.pg.rows[0].stored[2] },
+		"a gap over a row": func(w *world) { w.pg.rows[0].gaps = []span{{3, 4}} },
+		"a gap twice": func(w *world) {
+			delete(w.pg.rows[0].stored, 3)
+			w.pg.rows[0].gaps = []span{{3, 3}, {3, 3}}
+		},
+		"a cursor too far":           func(w *world) { w.pg.rows[0].cursor.Seq++ },
+		"a cursor not far enough":    func(w *world) { w.pg.rows[0].cursor.Seq-- },
+		"an incarnation without end": func(w *world) { w.stream.reborn++ },
+		"stored in two incarnations": func(w *world) {
+			again := copyRows(w.pg.rows)[0]
+			w.pg.rows = append(w.pg.rows, again)
+		},
+		"a purge of what is not stored": func(w *world) {
+			w.pg.stored = map[key]time.Time{}
+			w.pg.rows[0].stored = map[uint64]record{}
+			_ = source{w.nodes[0], w.nodes[0].process}.Purge(w.ctx, 5)
+		},
+	}
+	for name, spoil := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(options{})
+				defer w.stop()
+				w.start()
+				w.publish(10)
+				w.stores(t)
+				if problems := w.check(); len(problems) > 0 {
+					t.Fatalf("all is well, but: %v", problems)
+				}
+				spoil(w)
+				if len(w.check()) == 0 {
+					t.Error("not noticed")
+				}
+			})
+		})
+	}
+}
