@@ -37,6 +37,7 @@ func testSiteOn(r *rig) *testSite {
 	pool, err := pgxpool.New(t.Context(), r.url)
 	r.must(err)
 	t.Cleanup(pool.Close)
+	r.stored(within(t, time.Minute), 0) // Postgres knows the stream
 	ledger, err := NewLedger(t.TempDir())
 	r.must(err)
 	t.Cleanup(func() {
