@@ -75,6 +75,14 @@ func (d *HTTPDoor) authorize(req *http.Request) {
 	}
 }
 
+// StatusError is an answer that is no promise, and no definite refusal.
+type StatusError struct {
+	Status int
+	Body   string
+}
+
+func (e *StatusError) Error() string { return fmt.Sprintf("publish: status %d: %s", e.Status, e.Body) }
+
 // readAnswer takes the endpoint at its word: 200 is a promise, 429 and 5xx
 // are to be repeated, and any other status is a definite no.
 func readAnswer(status int, body []byte) (Receipt, error) {
@@ -93,7 +101,7 @@ func readAnswer(status int, body []byte) (Receipt, error) {
 		}
 		return Receipt{Stream: ok.Stream, Seq: ok.Seq, Duplicate: ok.Duplicate}, nil
 	case status == http.StatusTooManyRequests || status >= 500:
-		return Receipt{}, fmt.Errorf("publish: status %d: %s", status, body)
+		return Receipt{}, &StatusError{status, string(body)}
 	default:
 		return Receipt{}, &Refusal{Reason: fmt.Sprintf("status %d: %s", status, body)}
 	}
