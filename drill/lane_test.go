@@ -14,7 +14,7 @@ import (
 // that they only run when they are asked for:
 //
 //	go test ./drill -run Lane -lane overload -v -timeout 30m
-var lane = flag.String("lane", "", "longer `lanes` to run: overload, upload, repeat, javascript, rolling, ways, disks, with commas between them; or all, which is all but calm")
+var lane = flag.String("lane", "", "longer `lanes` to run: overload, upload, repeat, javascript, rolling, ways, disks, bugs, with commas between them; or all, which is all but calm")
 
 func TestLane(t *testing.T) {
 	lanes := map[string]func(*testing.T){
@@ -27,13 +27,14 @@ func TestLane(t *testing.T) {
 		"calm":       calmLane,
 		"ways":       waysLane,
 		"disks":      disksLane,
+		"bugs":       bugsLane,
 	}
 	asked := strings.Split(*lane, ",")
 	if *lane == "" {
 		return
 	}
 	if *lane == "all" {
-		asked = []string{"javascript", "repeat", "upload", "overload", "rolling", "ways", "disks"}
+		asked = []string{"javascript", "repeat", "upload", "overload", "rolling", "ways", "disks", "bugs"}
 	}
 	for _, name := range asked {
 		run, ok := lanes[name]
