@@ -23,7 +23,7 @@ import (
 // can fall behind.
 const (
 	soakDuplicateWindow = 5 * time.Second
-	soakReplayWindow    = 30 * time.Minute
+	soakReplayWindow    = 5 * time.Minute
 	soakMaxBytes        = "2GiB"
 
 	nodeDisk     = 6 << 30 // sparse
