@@ -12,11 +12,12 @@ import (
 // filled it. The run must have had the database to itself: every row in it is
 // one of the ledger's, or unexplained.
 //
-// Bodies are read through and not kept. It takes about 120 bytes of memory for
-// each message that was offered, 50 for each repeat that Postgres has on
-// record, and two bits for each sequence of each incarnation: half a gigabyte
-// for four million messages. Its SQL is its own and simple: it reads
-// everything, and asks Postgres for no judgement.
+// Bodies are read through and not kept. It holds about 100 bytes for each
+// message that was offered, 50 for each repeat that Postgres has on record, and
+// three bits for each sequence of each incarnation: for four million messages
+// 400 MB, and 800 MB resident with what Go has not collected yet, in 40 s on
+// two cores. Its SQL is its own and simple: it reads everything, and asks
+// Postgres for no judgement.
 func Check(ctx context.Context, databaseURL string, ledger *Ledger) (Verdict, error) {
 	conn, err := pgx.Connect(ctx, databaseURL)
 	if err != nil {

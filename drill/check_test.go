@@ -65,6 +65,7 @@ func sent(t *testing.T) *Ledger {
 		batch.Tell(r, Told{Outcome: Acked, At: at(25), Stream: Stream})
 	}
 	l.Removed(Removal{Incarnation: firstLife, From: 6, To: 6, Why: "on purpose"})
+	l.Removed(Removal{Incarnation: secondLife, From: 9, To: 9, Why: "but it had been stored"})
 	return l
 }
 
@@ -115,6 +116,10 @@ func spoilings() []spoiling {
 			func(v *Verdict) { v.Stored--; v.Lost++; v.Repeats++ }, false},
 		{"a line of a batch is lost", `DELETE FROM messages WHERE msg_id = 'x/1'; UPDATE landfall.streams SET last_seq = 8 WHERE id = 2`,
 			func(v *Verdict) { v.Stored--; v.Lost++ }, false},
+		{"a line of a batch is removed", `DELETE FROM messages WHERE msg_id = 'x/1'; INSERT INTO landfall.gaps VALUES (2, 9, 9)`,
+			func(v *Verdict) { v.Stored--; v.Removed++ }, true},
+		{"one line of a batch is removed, and both are lost", `DELETE FROM messages WHERE msg_id LIKE 'x/%'; INSERT INTO landfall.gaps VALUES (2, 8, 8), (2, 9, 9)`,
+			func(v *Verdict) { v.Stored -= 2; v.Removed++; v.Lost++; v.Gaps++ }, false},
 		{"the message that was given a removed one's sequence is lost", `UPDATE messages SET msg_id = 'r-1', content = 'removed' WHERE msg_id = 'n-1'`,
 			func(*Verdict) {}, true}, // nobody can tell which of the two was removed
 		{"both messages of a removed sequence are lost", `DELETE FROM messages WHERE msg_id = 'n-1'; INSERT INTO landfall.duplicates VALUES (2, 6, 6)`,
