@@ -65,7 +65,7 @@ func (p *batchPublisher) deliver(ctx context.Context, key string) {
 	}
 	told := Told{Outcome: Unknown}
 	for attempt := 0; ctx.Err() == nil; attempt++ {
-		duplicate, err := p.try(ctx, key, body.Bytes())
+		duplicate, err := p.door.tryBatch(ctx, batchSubject, key, body.Bytes(), batchLines)
 		if err == nil {
 			told = Told{Outcome: Acked, Stream: Stream, Duplicate: duplicate}
 			break
@@ -82,20 +82,21 @@ func (p *batchPublisher) deliver(ctx context.Context, key string) {
 	}
 }
 
-// try sends a batch once. Every line is acknowledged if the error is nil;
-// duplicate tells that some line may have been before.
-func (p *batchPublisher) try(ctx context.Context, key string, body []byte) (duplicate bool, err error) {
+// tryBatch sends a batch of lines to the next node, once. If the error is nil
+// every line is acknowledged; duplicate tells that some line may have been
+// before. A *Refusal means that no repeat will change the answer.
+func (d *HTTPDoor) tryBatch(ctx context.Context, subject, key string, body []byte, lines int) (duplicate bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, httpAttempt)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost,
-		"http://"+p.door.next()+"/v1/publish/"+url.PathEscape(batchSubject), bytes.NewReader(body))
+		"http://"+d.next()+"/v1/publish/"+url.PathEscape(subject), bytes.NewReader(body))
 	if err != nil {
 		return false, fmt.Errorf("publish batch %s: %w", key, err)
 	}
 	req.Header.Set("Idempotency-Key", key)
-	req.Header.Set("Content-Type", "application/x-ndjson")
-	p.door.authorize(req)
-	resp, err := p.door.client.Do(req)
+	req.Header.Set("Content-Type", ndjson)
+	d.authorize(req)
+	resp, err := d.client.Do(req)
 	if err != nil {
 		return false, fmt.Errorf("publish batch %s: %w", key, err)
 	}
@@ -104,15 +105,19 @@ func (p *batchPublisher) try(ctx context.Context, key string, body []byte) (dupl
 	if err != nil {
 		return false, fmt.Errorf("publish batch %s: read answer: %w", key, err)
 	}
-	if resp.StatusCode >= 400 && resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusRequestTimeout {
-		return false, &Refusal{Reason: fmt.Sprintf("status %d: %s", resp.StatusCode, text)}
-	}
 	var answer struct {
 		Messages   int `json:"messages"`
 		Duplicates int `json:"duplicates"`
 	}
-	if resp.StatusCode != http.StatusOK || json.Unmarshal(text, &answer) != nil || answer.Messages != batchLines {
-		return false, fmt.Errorf("publish batch %s: status %d: %s", key, resp.StatusCode, text)
+	switch status := resp.StatusCode; {
+	case status == http.StatusOK && json.Unmarshal(text, &answer) == nil && answer.Messages == lines:
+		return answer.Duplicates > 0, nil
+	case status >= 400 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout:
+		return false, &Refusal{Reason: fmt.Sprintf("batch %s: status %d: %s", key, status, text)}
+	default:
+		return false, fmt.Errorf("publish batch %s: status %d: %s", key, status, text)
 	}
-	return answer.Duplicates > 0, nil
 }
+
+// ndjson is the content type of a batch, one message a line.
+const ndjson = "application/x-ndjson"

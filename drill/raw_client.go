@@ -6,10 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"net/url"
 	"time"
 )
@@ -98,43 +96,3 @@ func rawPub(token string, m Message) ([]byte, error) {
 	fmt.Fprintf(&b, "CONNECT %s\r\nHPUB %s %d %d\r\n%s%s\r\n", hello, m.Subject, len(head), len(head)+len(m.Body), head, m.Body)
 	return b.Bytes(), nil
 }
-
-// tryBatch sends a batch of lines to the next node, once. If the error is nil
-// every line is acknowledged; duplicate tells that some line may have been
-// before. A *Refusal means that no repeat will change the answer.
-func (d *HTTPDoor) tryBatch(ctx context.Context, subject, key string, body []byte, lines int) (duplicate bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, httpAttempt)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost,
-		"http://"+d.next()+"/v1/publish/"+url.PathEscape(subject), bytes.NewReader(body))
-	if err != nil {
-		return false, fmt.Errorf("publish batch %s: %w", key, err)
-	}
-	req.Header.Set("Idempotency-Key", key)
-	req.Header.Set("Content-Type", ndjson)
-	d.authorize(req)
-	resp, err := d.client.Do(req)
-	if err != nil {
-		return false, fmt.Errorf("publish batch %s: %w", key, err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	if err != nil {
-		return false, fmt.Errorf("publish batch %s: read answer: %w", key, err)
-	}
-	var answer struct {
-		Messages   int `json:"messages"`
-		Duplicates int `json:"duplicates"`
-	}
-	switch status := resp.StatusCode; {
-	case status == http.StatusOK && json.Unmarshal(text, &answer) == nil && answer.Messages == lines:
-		return answer.Duplicates > 0, nil
-	case status >= 400 && status < 500 && status != http.StatusTooManyRequests:
-		return false, &Refusal{Reason: fmt.Sprintf("batch %s: status %d: %s", key, status, text)}
-	default:
-		return false, fmt.Errorf("publish batch %s: status %d: %s", key, status, text)
-	}
-}
-
-// ndjson is the content type of a batch, one message a line.
-const ndjson = "application/x-ndjson"
