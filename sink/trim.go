@@ -70,7 +70,7 @@ func (s *Sink) tidy(ctx context.Context, cur message.Cursor, due *schedule) erro
 		if err != nil {
 			return fmt.Errorf("read the stream's state: %w", err)
 		}
-		if cursor == 0 || st.Last < cursor {
+		if cur.Seq == 0 || st.Last < cursor {
 			return nil // the latter is old news or a lost tail: the next idle look tells
 		}
 		at, err := s.heldAt(ctx, cur.Seq)

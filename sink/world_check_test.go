@@ -141,6 +141,9 @@ func (w *world) judgePurge(below uint64) {
 	}
 }
 
+// longest is longer than anything that was begun can take.
+const longest = 30 * time.Second
+
 // judgeStepDown looks at a hand-over that the node's process p asks for; in do.
 func (n *node) judgeStepDown(p *process) {
 	cut := !n.reaches() && time.Since(n.reached) >= unreachable && n.othersReach()
@@ -148,6 +151,8 @@ func (n *node) judgeStepDown(p *process) {
 	switch {
 	case cut:
 		n.decided(handUnreachable)
+	case n.mustPause():
+		n.wrong = append(n.wrong, fmt.Sprintf("node %d hands over a stream that is paused: no other node could store it", n.number))
 	case stuck:
 		n.decided(handStandstill)
 	default:
@@ -157,6 +162,30 @@ func (n *node) judgeStepDown(p *process) {
 		n.wrong = append(n.wrong, fmt.Sprintf("node %d hands over again after %v", n.number, time.Since(p.last)))
 	}
 	p.last = time.Now()
+}
+
+// judgeTransaction looks at one that the node is about to begin; in do.
+func (n *node) judgeTransaction(tx transaction) {
+	if n.mustPause() {
+		n.wrong = append(n.wrong, fmt.Sprintf("node %d tries a %s %v after it was told that the set-up is wrong", n.number, tx.what, time.Since(n.paused)))
+	}
+	if !n.leads && time.Since(n.turned) > longest {
+		n.wrong = append(n.wrong, fmt.Sprintf("node %d tries a %s, but has not led for %v", n.number, tx.what, time.Since(n.turned)))
+	}
+}
+
+// judgeEntry looks at a row that is about to be made of an incarnation that
+// starts at start: Postgres must have what is before; in do.
+func (w *world) judgeEntry(start uint64) {
+	if start == 1 || slices.ContainsFunc(w.pg.rows, func(r *row) bool { return r.cursor.Seq >= start-1 }) {
+		return
+	}
+	if time.Since(w.pg.restored) > longest {
+		w.wrong = append(w.wrong, fmt.Sprintf("%s starts at %d, but Postgres has nothing before", w.stream.incarnation, start))
+	}
+	// Postgres was restored between the look for the last common message and
+	// now: what it had is not there any more.
+	w.letGo(w.stream.held[:w.stream.index(start)])
 }
 
 // letAll is for tests that end before all is stored, on purpose.

@@ -21,6 +21,8 @@ type node struct {
 	sink     *Sink           // of the process that runs now
 	process  *process        // that one
 	leads    bool            // believes to lead the consumer; several nodes may at once
+	turned   time.Time       // when that last changed, or was in doubt
+	paused   time.Time       // when Postgres last told this process that the set-up is wrong
 	isolated bool            // does not reach Postgres
 	reached  time.Time       // since when it does, or does not
 	told     int             // batches reported as committed
@@ -74,7 +76,7 @@ func (n *node) begin() {
 	ctx, end := context.WithCancel(n.ctx)
 	p := &process{end: end, killed: make(chan struct{}), done: make(chan struct{})}
 	s := n.newSink(p)
-	n.do(func() { n.sink, n.process, n.streak, n.moved = s, p, streak{}, time.Now() })
+	n.do(func() { n.sink, n.process, n.streak, n.moved, n.paused = s, p, streak{}, time.Now(), time.Time{} })
 	n.sinks.Go(func() {
 		defer close(p.done)
 		defer end()
@@ -166,6 +168,19 @@ func (n *node) committed(out message.Outcome) {
 			n.wrong = append(n.wrong, fmt.Sprintf("announced up to %d of %s, but Postgres never had more than %d", out.Cursor.Seq, out.Cursor.Incarnation, most))
 		}
 	})
+}
+
+// turn has the node lead, or not; in do.
+func (n *node) turn(leads bool) {
+	if n.leads != leads {
+		n.leads, n.turned = leads, time.Now()
+	}
+}
+
+// mustPause tells whether the node's process has been told that the set-up is
+// wrong a moment ago, and has led ever since; in do.
+func (n *node) mustPause() bool {
+	return !n.paused.IsZero() && time.Since(n.paused) < pause && !n.turned.After(n.paused)
 }
 
 // postgres is what the node knows of its way to Postgres.

@@ -153,8 +153,8 @@ func (s source) StepDown(ctx context.Context) error {
 	s.do(func() {
 		s.steps = append(s.steps, time.Now())
 		if s.options.handsOver {
-			s.leads = false
-			s.nodes[(s.number+1)%len(s.nodes)].leads = true
+			s.turn(false)
+			s.nodes[(s.number+1)%len(s.nodes)].turn(true)
 			s.breakPulls()
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"landfall/message"
@@ -65,11 +64,7 @@ func (s store) insert(incarnation string, start uint64, last message.Cursor) {
 		s.decided(enteredAlready)
 		return // another node was first
 	}
-	if !slices.ContainsFunc(s.pg.rows, func(r *row) bool { return r.cursor.Seq >= start-1 }) {
-		// Postgres was restored between the look for the last common
-		// message and now: what it had is not there any more.
-		s.letGo(s.stream.held[:s.stream.index(start)])
-	}
+	s.judgeEntry(start)
 	s.decidedEntry(start, last.Seq)
 	s.pg.nextID++
 	r := newRow()

@@ -225,8 +225,9 @@ func (w *world) cursor() (seq uint64) {
 	return seq
 }
 
-// heal ends every fault; node 0 leads, and if it is cut off is the only one
-// that does not reach Postgres.
+// heal ends every fault but one that a sink can live with, that large batches
+// take too long; node 0 leads, and if it is cut off is the only one that does
+// not reach Postgres.
 func (w *world) heal(cutOff bool) {
 	w.outage(false)
 	for i, n := range w.nodes {
@@ -234,7 +235,7 @@ func (w *world) heal(cutOff bool) {
 	}
 	w.lead(0)
 	w.do(func() {
-		w.pg.fault, w.pg.slow, w.pg.most, w.pg.strict, w.pg.broken = nil, 0, 0, false, false
+		w.pg.fault, w.pg.slow, w.pg.strict, w.pg.broken = nil, 0, false, false
 		w.stream.old, w.stream.stalled, w.stream.thieves = nil, false, 0
 	})
 }

@@ -114,7 +114,14 @@ func (w *world) elect() {
 	w.pass(time.Second)
 }
 
-func (w *world) elected() { w.do(func() { w.stream.electing = false }) }
+func (w *world) elected() {
+	w.do(func() {
+		w.stream.electing = false
+		for _, n := range w.nodes {
+			n.turned = time.Now()
+		}
+	})
+}
 
 // cut loses the stream's tail behind seq, as when a majority of the disks
 // comes back from an old copy.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -169,11 +170,8 @@ func (w *world) caughtUp() bool {
 // lead has exactly these nodes believe that they lead the consumer.
 func (w *world) lead(numbers ...int) {
 	w.do(func() {
-		for _, n := range w.nodes {
-			n.leads = false
-		}
-		for _, i := range numbers {
-			w.nodes[i].leads = true
+		for i, n := range w.nodes {
+			n.turn(slices.Contains(numbers, i))
 		}
 	})
 }
@@ -182,7 +180,7 @@ func (w *world) lead(numbers ...int) {
 func (w *world) leadAll() {
 	w.do(func() {
 		for _, n := range w.nodes {
-			n.leads = true
+			n.turn(true)
 		}
 	})
 }

@@ -53,8 +53,19 @@ type transaction struct {
 
 // transact commits, if the check allows it, with whatever faults are due.
 func (s store) transact(ctx context.Context, tx transaction) error {
+	err := s.attempt(ctx, tx)
+	if setup := (*message.SetupError)(nil); errors.As(err, &setup) {
+		s.do(func() { s.paused = time.Now() })
+	}
+	return err
+}
+
+func (s store) attempt(ctx context.Context, tx transaction) error {
 	epoch := 0
-	s.do(func() { epoch = s.pg.epoch })
+	s.do(func() {
+		epoch = s.pg.epoch
+		s.judgeTransaction(tx)
+	})
 	release, err := s.acquire(ctx, tx.row)
 	if err != nil {
 		return err
