@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -30,6 +31,8 @@ const (
 	calmClients = 2      // NATS clients that publish without waiting
 	calmPending = 4000   // messages of a client that it has no answer for yet
 	calmBody    = 256    // bytes of a message
+
+	calmTimeout = 10 * time.Second // until a client gives a message up
 )
 
 // calm is full load and no fault: as much as the cluster takes, through HTTP
@@ -157,7 +160,8 @@ func (c *calm) client(ctx context.Context) error {
 		return err
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(calmPending), jetstream.WithPublishAsyncErrHandler(
+	// Without a time of its own nats.go waits for ever for what a leader has lost.
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(calmPending), jetstream.WithPublishAsyncTimeout(calmTimeout), jetstream.WithPublishAsyncErrHandler(
 		func(_ jetstream.JetStream, _ *nats.Msg, err error) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -175,8 +179,6 @@ func (c *calm) client(ctx context.Context) error {
 			case <-ack.Ok():
 				c.async.Add(1)
 			case <-ack.Err(): // the handler has counted it
-			case <-time.After(time.Minute):
-				return fmt.Errorf("a message was neither acknowledged nor refused within a minute")
 			}
 		}
 		return nil
@@ -185,7 +187,7 @@ func (c *calm) client(ctx context.Context) error {
 		ack, err := js.PublishAsync("messages.calm", body, jetstream.WithStallWait(time.Minute))
 		if err != nil {
 			close(acks)
-			return err
+			return errors.Join(err, g.Wait())
 		}
 		acks <- ack
 	}

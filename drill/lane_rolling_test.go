@@ -216,8 +216,10 @@ func (r *rig) termOne(ctx context.Context, c *leavers, node string, after time.D
 	ready := time.Since(began)
 	pause(ctx, after)
 	s := c.between(began, time.Now())
-	r.t.Logf("  %s: stopped after %s, ready again after %s; %d acked, %d failed, longest gap %s, longest wait %s", node,
-		stopped.Round(time.Millisecond), ready.Round(time.Millisecond), s.acked, len(s.failed), s.gap.Round(time.Millisecond), s.wait.Round(time.Millisecond))
+	before := c.between(began.Add(-after), began) // nothing happened then
+	r.t.Logf("  %s: stopped after %s, ready again after %s; %d acked, %d failed, longest gap %s (%s before), longest wait %s (%s before)", node,
+		stopped.Round(time.Millisecond), ready.Round(time.Millisecond), s.acked, len(s.failed),
+		s.gap.Round(time.Millisecond), before.gap.Round(time.Millisecond), s.wait.Round(time.Millisecond), before.wait.Round(time.Millisecond))
 	return s, nil
 }
 
