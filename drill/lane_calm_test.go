@@ -178,7 +178,7 @@ func (c *calm) client(ctx context.Context) error {
 			select {
 			case <-ack.Ok():
 				c.async.Add(1)
-			case <-ack.Err(): // the handler has counted it
+			case <-ack.Err(): //nolint:errcheck // the handler has counted it
 			}
 		}
 		return nil
