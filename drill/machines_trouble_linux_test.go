@@ -52,7 +52,11 @@ func newTalker(t *testing.T, m *Machines, name string) talker {
 		conn, err = net.ListenPacket("udp4", net.JoinHostPort(machine.Address, "7000"))
 		return err
 	})
-	t.Cleanup(func() { conn.Close() })
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return talker{conn, t}
 }
 
