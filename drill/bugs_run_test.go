@@ -28,6 +28,9 @@ func (c caught) green() bool {
 // recover in time is not enough: on a busy machine it may only have been slow.
 func (c caught) red() bool { return c.err == nil && !c.verdict.Holds() }
 
+// longestFinding is how much of a finding is quoted: some quote rows.
+const longestFinding = 160
+
 // inWords is what was found, in one line.
 func (c caught) inWords() string {
 	if c.err != nil {
@@ -35,7 +38,11 @@ func (c caught) inWords() string {
 	}
 	words := []string{c.verdict.Proof()}
 	if len(c.verdict.Findings) > 0 {
-		words = append(words, c.verdict.Findings[0])
+		first := c.verdict.Findings[0]
+		if r := []rune(first); len(r) > longestFinding {
+			first = string(r[:longestFinding]) + "…"
+		}
+		words = append(words, first)
 	}
 	return strings.ReplaceAll(strings.Join(append(words, c.found...), "; "), "\n", ": ")
 }

@@ -92,12 +92,12 @@ func scenarios() []scenario {
 			steps: []step{{"pg-lock", time.Second, 6 * time.Second}},
 		},
 		{
-			name: "trimmed backlog", maxBytes: "8MiB", keys: "replay_window: 1s, duplicate_window: 1s", rounds: 2, rate: 2000,
+			name: "trimmed backlog", maxBytes: "8MiB", keys: "replay_window: 1s, duplicate_window: 1s", rounds: 3, rate: 2000,
 			steps: []step{{"pg-lock", 2 * time.Second, 12 * time.Second}},
 		},
 		{name: "made anew", steps: []step{{"wipe-all", 2 * time.Second, time.Second}}},
 		{name: "lost tail", steps: []step{{"tail-cut", 2 * time.Second, time.Second}}},
-		{name: "locked table", rate: 100, steps: []step{{"pg-lock", time.Second, 20 * time.Second}}},
+		{name: "locked table", rate: 50, steps: []step{{"pg-lock", time.Second, 20 * time.Second}}},
 		{name: "bad rows", rate: 1500, rounds: 2, steps: []step{{"pg-lock", time.Second, 2 * time.Second}}},
 		{name: "bad rows of another key", unique: true, steps: []step{{"pg-lock", time.Second, 2 * time.Second}}},
 	}
