@@ -258,4 +258,14 @@ func (c *calm) lag(ctx context.Context, nc *nats.Conn, all int) {
 	if last < uint64(all) {
 		c.t.Errorf("that are fewer than were acknowledged")
 	}
+	conn, err := pgx.Connect(ctx, c.url)
+	c.must(err)
+	defer conn.Close(context.WithoutCancel(ctx))
+	var repeats, odd int
+	c.must(conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM landfall.duplicates),
+		(SELECT count(*) FROM landfall.dead_letters) + (SELECT count(*) FROM landfall.gaps)`).Scan(&repeats, &odd))
+	c.t.Logf("repeats that only Postgres has noticed: %d, and those whose first copy was cleared away with the table", repeats)
+	if odd != 0 {
+		c.t.Errorf("%d dead letters and gaps", odd)
+	}
 }
