@@ -1,10 +1,7 @@
 package drill
 
 import (
-	"bufio"
 	"context"
-	"os"
-	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
@@ -17,108 +14,11 @@ import (
 	"landfall/pgserver/pgtest"
 )
 
-// demoRun is `app demo` as a process with a temporary directory of its own and
-// an environment that would lead it astray.
-type demoRun struct {
-	*child
-	tmp   string
-	lines chan string // its output; closed at its end
-}
-
-func startDemo(t *testing.T, args ...string) *demoRun {
-	t.Helper()
-	path, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Not t.TempDir: for root, Postgres runs as a user who could not enter it.
-	tmp, err := os.MkdirTemp("", "landfall-test-demo-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(tmp, 0o711); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(tmp+"/.env", []byte("DATABASE_URL=postgres://nobody@127.0.0.1:1/none\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, in, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(path, append([]string{"demo"}, args...)...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = tmp, in, in
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "DATABASE_URL=postgres://nobody@127.0.0.1:1/none", "LANDFALL_LOG=nonsense")
-	c, err := startChild(cmd)
-	in.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &demoRun{child: c, tmp: tmp, lines: make(chan string, 1000)}
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		defer close(d.lines)
-		for s := bufio.NewScanner(out); s.Scan(); {
-			d.lines <- s.Text()
-		}
-	}()
-	t.Cleanup(func() {
-		_ = c.signal(syscall.SIGKILL)
-		<-c.ended
-		<-read
-		out.Close()
-		_ = os.RemoveAll(tmp)
-	})
-	return d
-}
-
-// until collects the lines up to one that contains text, or all.
-func (d *demoRun) until(t *testing.T, text string) []string {
-	t.Helper()
-	ctx := within(t, 2*time.Minute)
-	var seen []string
-	for {
-		select {
-		case line, more := <-d.lines:
-			if !more {
-				return seen
-			}
-			seen = append(seen, line)
-			if text != "" && strings.Contains(line, text) {
-				return seen
-			}
-		case <-ctx.Done():
-			t.Fatalf("no %q in\n%s", text, strings.Join(seen, "\n"))
-		}
-	}
-}
-
-var (
-	processLine = regexp.MustCompile(`process (\d+)`)
-	proofLine   = regexp.MustCompile(`^acked 3000 · stored 3000 · lost 0 · duplicated 0 · longest publish gap \d+\.\ds$`)
-)
-
-// leftNothing checks that the processes it named are gone, and its files.
-func (d *demoRun) leftNothing(t *testing.T, lines []string) {
-	t.Helper()
-	for _, line := range lines {
-		for _, found := range processLine.FindAllStringSubmatch(line, -1) {
-			pid, err := strconv.Atoi(found[1])
-			if err != nil || !gone(pid) {
-				t.Errorf("process %s is still there (%s)", found[1], line)
-			}
-		}
-	}
-	entries, err := os.ReadDir(d.tmp)
-	if err != nil || len(entries) != 1 { // .env
-		t.Errorf("left behind: %v, %v", entries, err)
-	}
-}
+var proofLine = regexp.MustCompile(`^acked 3000 · stored 3000 · lost 0 · duplicated 0 · longest publish gap \d+\.\ds$`)
 
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	d := startDemo(t, "--messages", "3000", "--rate", "1000")
+	d := startApp(t, "demo", "--messages", "3000", "--rate", "1000")
 	lines := d.until(t, "")
 	story := strings.Join(lines, "\n")
 	how, err := d.wait(within(t, time.Minute))
@@ -141,7 +41,7 @@ func TestDemoInterrupted(t *testing.T) {
 	for _, at := range []string{"starting Postgres", "starting three nodes", "publishing", "kill -9", "started again"} {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
-			d := startDemo(t, "--messages", "3000", "--rate", "1000")
+			d := startApp(t, "demo", "--messages", "3000", "--rate", "1000")
 			lines := d.until(t, at)
 			if err := d.signal(syscall.SIGINT); err != nil {
 				t.Fatal(err)
@@ -162,7 +62,7 @@ func TestDemoOnAGivenServer(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
 	execute(t, url, `CREATE TABLE messages (mine int)`)
-	d := startDemo(t, "--messages", "3000", "--rate", "1500", "--keep", "--database-url", url)
+	d := startApp(t, "demo", "--messages", "3000", "--rate", "1500", "--keep", "--database-url", url)
 	lines := d.until(t, "acked ")
 	if n := drillDatabases(t, url, lines); n != 1 {
 		t.Errorf("%d databases while it is kept:\n%s", n, strings.Join(lines, "\n"))
@@ -202,7 +102,7 @@ func drillDatabases(t *testing.T, url string, story []string) int {
 // left then either.
 func TestDemoFails(t *testing.T) {
 	t.Parallel()
-	d := startDemo(t, "--messages", "20000", "--rate", "1000")
+	d := startApp(t, "demo", "--messages", "20000", "--rate", "1000")
 	lines := d.until(t, "publishing")
 	var pid int
 	for _, line := range lines {

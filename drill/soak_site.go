@@ -115,6 +115,7 @@ func (k *soak) startPostgres(ctx context.Context) error {
 		return err
 	}
 	k.undo(s.Server.Stop)
+	k.n.say("  a private Postgres on port %d, process %d", s.Server.Port(), s.Server.PID())
 	cfg, err := pgxpool.ParseConfig(s.Server.URL())
 	if err != nil {
 		return fmt.Errorf("connect to the private Postgres: %w", err)
@@ -171,6 +172,9 @@ func (k *soak) startNodes(ctx context.Context) error {
 	k.undo(s.Cluster.End) // before their disks are taken away
 	if err := s.Cluster.Up(ctx); err != nil {
 		return err
+	}
+	for _, n := range s.Cluster.Addresses() {
+		k.n.say("  %s  process %d  NATS nats://%s  HTTP http://%s", n.Name, s.Cluster.PID(n.Name), n.Client, n.HTTP)
 	}
 	var err error
 	if s.Conn, err = s.Cluster.Dial("drill"); err != nil {
