@@ -51,6 +51,15 @@ func serverOptions(cfg *cluster.Config, self cluster.Node) (*server.Options, err
 	return o, clusterOptions(o, cfg, self)
 }
 
+// A route whose other end has vanished without a word, as when a cable is pulled,
+// is closed when so many pings stay unanswered, and dialled anew every second.
+// Left to TCP it would wait for its next retransmission, seconds after the
+// cable is back.
+const (
+	routePing     = time.Second
+	routePingsOut = 3
+)
+
 // clusterOptions adds the routes that make the nodes one cluster.
 func clusterOptions(o *server.Options, cfg *cluster.Config, self cluster.Node) error {
 	host, port, err := bindAddress(self, self.Route)
@@ -61,6 +70,8 @@ func clusterOptions(o *server.Options, cfg *cluster.Config, self cluster.Node) e
 	o.Cluster.Host = host
 	o.Cluster.Port = port
 	o.Cluster.Advertise = self.Route
+	o.Cluster.PingInterval = routePing
+	o.Cluster.MaxPingsOut = routePingsOut
 	if cfg.Token != "" {
 		o.Cluster.Username = routeUser
 		o.Cluster.Password = cfg.Token
