@@ -78,6 +78,7 @@ func visible(o *server.Options) map[string]any {
 		"LameDuckGracePeriod": o.LameDuckGracePeriod.String(), "LameDuckDuration": o.LameDuckDuration.String(),
 		"HTTPPort": o.HTTPPort, "MaxPayload": o.MaxPayload,
 		"Cluster.Name": o.Cluster.Name, "Cluster.Host": o.Cluster.Host, "Cluster.Port": o.Cluster.Port,
+		"Cluster.PingInterval": o.Cluster.PingInterval.String(), "Cluster.MaxPingsOut": o.Cluster.MaxPingsOut,
 		"Cluster.Advertise": o.Cluster.Advertise, "Cluster.Username": o.Cluster.Username, "Cluster.Password": o.Cluster.Password,
 		"Routes": routes,
 	}
