@@ -99,7 +99,7 @@ func (r *rig) refusedForLackOfRoom(ctx context.Context, ledger *Ledger) {
 	r.t.Helper()
 	book, err := ledger.Book("asking for room")
 	r.must(err)
-	defer book.Close()
+	defer book.Close() //nolint:errcheck // the ledger keeps it
 	for n := 0; ; n++ {
 		m := Message{ID: fmt.Sprintf("room-%d", n), Subject: "messages.room", Body: bytes.Repeat([]byte("."), 64<<10)}
 		ref := book.Offer(m, time.Now())
