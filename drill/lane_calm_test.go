@@ -49,7 +49,9 @@ type calm struct {
 // calmLane counts elections while nothing fails. There should be none: a leader
 // that is only busy must not be taken for dead.
 func calmLane(t *testing.T) {
-	c := &calm{rig: upRig(t, Options{MaxBytes: "2GiB", StreamKeys: "replay_window: 1s"}), refused: map[string]int{}}
+	// The replay window is as long as ids are remembered: a shorter one would
+	// shorten that, too.
+	c := &calm{rig: upRig(t, Options{MaxBytes: "2GiB", StreamKeys: "replay_window: 30s"}), refused: map[string]int{}}
 	ctx := within(t, *calmFor+5*time.Minute)
 	nc := c.dial()
 	if _, err := AwaitLeaders(ctx, nc, Stream, func(Leaders) bool { return true }); err != nil {
