@@ -13,7 +13,7 @@ import (
 )
 
 // enough schedules come to every decision (world_decisions_test.go).
-const enough = 6000
+const enough = 15_000
 
 // recovery is how long Postgres may take to catch up once every fault is over.
 const recovery = 2 * time.Minute

@@ -108,6 +108,17 @@ func (w *world) fits(r *row, rec record, s sort) bool {
 	return s != garbled
 }
 
+// judgeOpen looks at a pull that is about to begin at from; in do.
+func (w *world) judgeOpen(from uint64) {
+	var most uint64
+	for _, seq := range w.pg.reached {
+		most = max(most, seq)
+	}
+	if from > most+1 {
+		w.wrong = append(w.wrong, fmt.Sprintf("a pull begins at %d, but Postgres never had more than %d", from, most))
+	}
+}
+
 // judgePurge looks at a purge that the sink is about to have: of what was
 // stored for the replay window, or of the oldest that was stored if the
 // stream is crowded, and then not of more than brings it below the low mark;
@@ -116,7 +127,7 @@ func (w *world) judgePurge(below uint64) {
 	s := &w.stream
 	// What the sink saw is as old as its question.
 	unclear := s.old != nil || time.Since(s.shrunk) < time.Second
-	room := crowded(s.state()) || unclear
+	room := float64(s.bytes) > 0.8*float64(s.maxBytes) || unclear
 	left := float64(s.bytes)
 	for _, m := range s.held[:s.index(below)] {
 		at, stored := w.pg.stored[keyOf(m.Time)]
@@ -126,7 +137,7 @@ func (w *world) judgePurge(below uint64) {
 			w.wrong = append(w.wrong, fmt.Sprintf("purge below %d took message %d (%.12q), which Postgres never had", below, m.Seq, m.Data))
 		case !over && !room:
 			w.wrong = append(w.wrong, fmt.Sprintf("purge below %d took message %d, which was stored only %v ago", below, m.Seq, time.Since(at)))
-		case !over && !unclear && left < (lowWater-0.1)*float64(s.maxBytes): // messages differ in size
+		case !over && !unclear && left < 0.6*float64(s.maxBytes): // the mark is 0.7, but messages differ in size
 			w.wrong = append(w.wrong, fmt.Sprintf("purge below %d took message %d, though only %v of %d bytes were left", below, m.Seq, left, s.maxBytes))
 		}
 		left -= float64(m.Size())
@@ -141,35 +152,48 @@ func (w *world) judgePurge(below uint64) {
 	}
 }
 
+// What the judges below hold a sink against is said in figures of their own:
+// the sink's may be wrong.
+
 // longest is longer than anything that was begun can take.
 const longest = 30 * time.Second
 
 // judgeStepDown looks at a hand-over that the node's process p asks for; in do.
 func (n *node) judgeStepDown(p *process) {
-	cut := !n.reaches() && time.Since(n.reached) >= unreachable && n.othersReach()
-	stuck := n.reaches() && time.Since(n.reached) >= standstill && time.Since(n.moved) >= standstill
+	cut := !n.reaches() && time.Since(n.reached) >= 10*time.Second && n.othersReach()
+	stuck := n.reaches() && time.Since(n.reached) >= 5*time.Second && time.Since(n.moved) >= 5*time.Second
 	switch {
 	case cut:
 		n.decided(handUnreachable)
 	case n.mustPause():
 		n.wrong = append(n.wrong, fmt.Sprintf("node %d hands over a stream that is paused: no other node could store it", n.number))
+	case stuck && p.inHand && !p.failed:
+		n.wrong = append(n.wrong, fmt.Sprintf("node %d hands over because a batch takes long: it would for another node too", n.number))
 	case stuck:
 		n.decided(handStandstill)
 	default:
 		n.wrong = append(n.wrong, fmt.Sprintf("node %d hands over, but it is fit: reaches Postgres: %v for %v, moved %v ago", n.number, n.reaches(), time.Since(n.reached), time.Since(n.moved)))
 	}
-	if !p.last.IsZero() && time.Since(p.last) < stepDownRate {
+	if !p.last.IsZero() && time.Since(p.last) < 30*time.Second {
 		n.wrong = append(n.wrong, fmt.Sprintf("node %d hands over again after %v", n.number, time.Since(p.last)))
 	}
 	p.last = time.Now()
 }
 
-// judgeTransaction looks at one that the node is about to begin; in do.
-func (n *node) judgeTransaction(tx transaction) {
+// judgeTransaction looks at one that the node's process p is about to begin;
+// in do.
+func (n *node) judgeTransaction(p *process, tx transaction) {
+	if p.stale {
+		n.wrong = append(n.wrong, fmt.Sprintf("node %d tries a %s from a cursor that it was told is not Postgres'", n.number, tx.what))
+	}
 	if n.mustPause() {
 		n.wrong = append(n.wrong, fmt.Sprintf("node %d tries a %s %v after it was told that the set-up is wrong", n.number, tx.what, time.Since(n.paused)))
 	}
-	if !n.leads && time.Since(n.turned) > longest {
+	most := longest
+	if p.open {
+		most = 5 * time.Second // it looks between two batches
+	}
+	if !n.leads && time.Since(n.turned) > most {
 		n.wrong = append(n.wrong, fmt.Sprintf("node %d tries a %s, but has not led for %v", n.number, tx.what, time.Since(n.turned)))
 	}
 }

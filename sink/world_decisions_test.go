@@ -140,16 +140,20 @@ func (w *world) decidedGap(from, to uint64) {
 type tally struct {
 	mu        sync.Mutex
 	schedules int
+	nodes     map[int]bool // of worlds
 	took      map[decision]int
 	worlds    map[decision]int // in which it was taken
 }
 
-func newTally() *tally { return &tally{took: map[decision]int{}, worlds: map[decision]int{}} }
+func newTally() *tally {
+	return &tally{nodes: map[int]bool{}, took: map[decision]int{}, worlds: map[decision]int{}}
+}
 
 func (t *tally) add(w *world) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.schedules++
+	t.nodes[w.options.nodes] = true
 	for d, n := range w.taken {
 		t.took[d] += n
 		t.worlds[d]++
@@ -157,7 +161,7 @@ func (t *tally) add(w *world) {
 }
 
 // report shows the tally, and fails the test if there were schedules enough
-// for every decision, but one was never taken.
+// for every decision, on one node and on several, but one was never taken.
 func (t *tally) report(tb testing.TB, enough int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -170,7 +174,7 @@ func (t *tally) report(tb testing.TB, enough int) {
 		}
 	}
 	tb.Logf("decisions in %d schedules:\n%s", t.schedules, &lines)
-	if t.schedules >= enough && len(never) > 0 && !tb.Failed() {
+	if t.schedules >= enough && len(t.nodes) == 3 && len(never) > 0 && !tb.Failed() {
 		tb.Errorf("never decided in %d schedules: %q", t.schedules, never)
 	}
 	for d := range t.took {

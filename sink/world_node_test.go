@@ -38,6 +38,10 @@ type process struct {
 	killed chan struct{}      // closed: as by SIGKILL
 	done   chan struct{}
 	last   time.Time // when it last asked to hand over
+	stale  bool      // knows that the cursor is not what it had read
+	open   bool      // has a pull
+	inHand bool      // Postgres is at work on a batch that came through it
+	failed bool      // such a batch has failed since one was stored
 }
 
 var errKilled = errors.New("the process was killed")
@@ -163,7 +167,7 @@ func (n *node) back(ctx context.Context, p *process, what string) error {
 func (n *node) committed(out message.Outcome) {
 	n.do(func() {
 		n.told++
-		n.moved = time.Now()
+		n.moved, n.process.failed = time.Now(), false
 		if most := n.pg.reached[out.Cursor.Incarnation]; out.Cursor.Seq > most {
 			n.wrong = append(n.wrong, fmt.Sprintf("announced up to %d of %s, but Postgres never had more than %d", out.Cursor.Seq, out.Cursor.Incarnation, most))
 		}
@@ -180,7 +184,7 @@ func (n *node) turn(leads bool) {
 // mustPause tells whether the node's process has been told that the set-up is
 // wrong a moment ago, and has led ever since; in do.
 func (n *node) mustPause() bool {
-	return !n.paused.IsZero() && time.Since(n.paused) < pause && !n.turned.After(n.paused)
+	return !n.paused.IsZero() && time.Since(n.paused) < 10*time.Second && !n.turned.After(n.paused)
 }
 
 // postgres is what the node knows of its way to Postgres.

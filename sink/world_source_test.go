@@ -69,8 +69,13 @@ func (s source) Open(ctx context.Context, from uint64) (Pull, error) {
 	}
 	st := &s.stream
 	p := &pull{world: s.world, wake: make(chan struct{}, 1), due: from}
-	// A redelivery: what was delivered before may come once more.
-	for i := st.index(from - min(from, 2)); i < len(st.held) && st.held[i].Seq < from; i++ {
+	s.judgeOpen(from)
+	s.p.open = true
+	again := uint64(2) // a redelivery: what was delivered before may come once more
+	if seeds := s.options.seeds; seeds != nil {
+		again = seeds[0] % 3
+	}
+	for i := st.index(from - min(from, again)); i < len(st.held) && st.held[i].Seq < from; i++ {
 		p.ready = append(p.ready, st.held[i])
 		signal(p.wake)
 	}
@@ -167,6 +172,7 @@ type pull struct {
 	ready  []message.Message // arrived, not yet received
 	lent   []message.Message // what Recv returned last
 	due    uint64            // what comes next if nothing is skipped or repeated
+	holed  bool              // something was skipped
 	closed bool
 	err    error
 	wake   chan struct{}
@@ -175,6 +181,9 @@ type pull struct {
 func (p *pull) Recv(ctx context.Context) ([]message.Message, error) {
 	for {
 		p.mu.Lock()
+		if p.holed {
+			p.wrong = append(p.wrong, fmt.Sprintf("a pull is used behind a hole, up to %d", p.due-1))
+		}
 		clear(p.lent) // it was the caller's only until now
 		p.lent = nil
 		if len(p.ready) > 0 {
@@ -213,6 +222,7 @@ func (p *pull) inspect(ms []message.Message) {
 			continue
 		case seq > p.due:
 			p.decided(higher)
+			p.holed = true
 		}
 		p.due = ms[i].Seq + 1
 	}

@@ -38,6 +38,7 @@ func (s store) Find(ctx context.Context, incarnation string) (cur message.Cursor
 		s.do(func() { cur = r.cursor })
 		release()
 	}
+	s.do(func() { s.p.stale, s.p.open = false, false })
 	return cur, r != nil, s.back(ctx, s.p, "find")
 }
 
@@ -77,6 +78,13 @@ func (s store) insert(incarnation string, start uint64, last message.Cursor) {
 }
 
 func (s store) Write(ctx context.Context, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
+	s.do(func() { s.p.inHand = s.p.open })
+	out, err := s.write(ctx, cur, b)
+	s.do(func() { s.p.inHand, s.p.failed = false, s.p.failed || err != nil })
+	return out, err
+}
+
+func (s store) write(ctx context.Context, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
 	if err := s.reach(ctx, "write"); err != nil {
 		return message.Outcome{}, err
 	}
@@ -184,11 +192,19 @@ func (s store) Read(ctx context.Context, cur message.Cursor) (at uint64, err err
 		return 0, message.ErrMoved
 	}
 	s.do(func() {
-		if at = r.cursor.Seq; at != cur.Seq {
-			s.decided(movedIdle)
+		if s.p.stale {
+			s.wrong = append(s.wrong, fmt.Sprintf("node %d goes on from %d though it was told that the cursor is elsewhere", s.number, cur.Seq))
 		}
+		at = r.cursor.Seq
 	})
-	return at, s.back(ctx, s.p, "read")
+	err = s.back(ctx, s.p, "read")
+	if err == nil && at != cur.Seq {
+		s.do(func() {
+			s.p.stale = true
+			s.decided(movedIdle)
+		})
+	}
+	return at, err
 }
 
 func (s store) Newest(ctx context.Context) (cur message.Cursor, found bool, err error) {

@@ -43,7 +43,7 @@ type kind string
 
 const (
 	publishing kind = "publish"  // n messages
-	repeating  kind = "repeat"   // n/8 messages of before once more, under their ids
+	repeating  kind = "repeat"   // n/8 messages of before once more, under their ids, among others
 	reusing    kind = "reuse"    // n/8 other messages under ids of before
 	spoiling   kind = "spoil"    // n messages that a constraint refuses, or n/8 that nothing can mend
 	mending    kind = "mend"     // that constraint goes, or comes
@@ -60,12 +60,12 @@ const (
 	breaking   kind = "break"    // the pulls end
 	stalling   kind = "stall"    // the consumer delivers nothing more
 	stealing   kind = "steal"    // closed pulls take n more messages
-	losing     kind = "lose"     // n messages at the end vanish from every replica
+	losing     kind = "lose"     // the last n messages vanish from every replica, or some of them
 	forgetting kind = "forget"   // n messages at the end vanish from node 0's replica
 	ruining    kind = "ruin"     // of n messages that Postgres cannot take just then some vanish, and the next transaction meets a fault
 	purging    kind = "purge"    // somebody purges up to n/4 messages beyond the cursor
-	cutting    kind = "cut"      // the stream's last n messages are lost
-	recreating kind = "recreate" // the stream is made anew
+	cutting    kind = "cut"      // the stream's last n messages are lost; publishers go on, or wait
+	recreating kind = "recreate" // the stream is made anew; publishers go on, or wait
 	staling    kind = "stale"    // the leader tells old news, or stops to
 )
 
@@ -172,7 +172,10 @@ func (w *world) happenToStream(s step) bool {
 	case publishing:
 		w.publishSized(s.n, 100)
 	case repeating:
-		w.publishSort(repeat, 1+s.n/8, s.n)
+		for i := range 1 + s.n/8 {
+			w.publishSort(repeat, 1+s.n%2, s.n+3*i)
+			w.publishSized(s.n%3, 100)
+		}
 	case reusing:
 		w.publishSort(reuse, 1+s.n/8, s.n)
 	case spoiling:
@@ -188,7 +191,7 @@ func (w *world) happenToStream(s step) bool {
 	case stealing:
 		w.do(func() { w.stream.thieves = s.n })
 	case losing:
-		for seq := back(state) + 1; seq <= state.Last; seq++ {
+		for seq := back(state) + 1; seq <= state.Last; seq += 1 + uint64(s.n%3) {
 			w.lose(seq)
 		}
 	case forgetting:
@@ -199,10 +202,12 @@ func (w *world) happenToStream(s step) bool {
 		w.purge(min(w.cursor()+uint64(s.n/4), state.Last) + 1)
 	case cutting:
 		w.cut(back(state))
+		w.publishSized(s.n*(s.n%3), 100)
 	case recreating:
 		w.elect()
 		w.recreate()
 		w.elected()
+		w.publishSized(s.n*(s.n%3), 100)
 	case staling:
 		w.do(func() {
 			if w.stream.old = nil; s.n%3 == 0 {

@@ -64,7 +64,7 @@ func (s store) attempt(ctx context.Context, tx transaction) error {
 	epoch := 0
 	s.do(func() {
 		epoch = s.pg.epoch
-		s.judgeTransaction(tx)
+		s.judgeTransaction(s.p, tx)
 	})
 	release, err := s.acquire(ctx, tx.row)
 	if err != nil {
