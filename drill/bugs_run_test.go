@@ -44,7 +44,10 @@ func (c caught) inWords() string {
 		}
 		words = append(words, first)
 	}
-	return strings.ReplaceAll(strings.Join(append(words, c.found...), "; "), "\n", ": ")
+	if len(c.found) > 0 {
+		words = append(words, c.found[0])
+	}
+	return strings.ReplaceAll(strings.Join(words, "; "), "\n", ": ")
 }
 
 // drill runs the scenario on a cluster of its own. It is a drill in everything

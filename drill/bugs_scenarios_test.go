@@ -11,7 +11,6 @@ type seeded struct{ bug, scenario string }
 func seededBugs() []seeded {
 	return []seeded{
 		{"sync-interval", "power cut"},
-		{"one-replica", "wiped node"},
 		{"ok-on-timeout", "killed leader"},
 		{"line-before-ack", "killed leader"},
 		{"fresh-id-on-retry", "killed leader"},
@@ -75,10 +74,6 @@ func scenarios() []scenario {
 			name: "frozen sink", rounds: 5, keyless: true, keys: "replay_window: 30m, duplicate_window: 2m",
 			steps: []step{{"freeze-storing", 500 * time.Millisecond, 4 * time.Second}},
 		},
-		{name: "wiped node", rounds: 3, steps: []step{
-			{"pg-lock", 0, 5 * time.Second},
-			{"wipe-one", 2 * time.Second, time.Second},
-		}},
 		{name: "power cut", rounds: 2, steps: []step{
 			{"pg-lock", 0, 8 * time.Second},
 			{"power-cut-all", 3 * time.Second, time.Second},

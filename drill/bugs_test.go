@@ -136,6 +136,9 @@ func (row *bugRow) catch(t *testing.T) {
 		row.with = row.scenario.drill(within(t, bugDeadline), broken, row.seed, testWriter{t})
 		t.Logf("with the bug: %s", row.with.inWords())
 		switch {
+		case row.with.err != nil:
+			t.Errorf("%s: %v", row.bug.name, row.with.err)
+			return
 		case row.with.red():
 			return
 		case row.tries == bugTries:
@@ -211,7 +214,10 @@ func cell(s string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Re
 
 // faults names the scenario's faults, and what else is special.
 func (sc scenario) faults() string {
-	text := strings.Join(sc.names(), " + ")
+	text := sc.name + ": " + strings.Join(sc.names(), " + ")
+	if sc.unique {
+		text += ", bad messages refused as by a unique key"
+	}
 	if sc.keyless {
 		text += ", the table without its keys"
 	}
