@@ -68,7 +68,9 @@ func (s *Sink) mend(ctx, work context.Context, cur message.Cursor) (message.Curs
 	return cur, nil
 }
 
-// storeOne writes a message that did not come through the pull.
+// storeOne writes a message that did not come through the pull. That is no
+// movement: where only such messages are stored, this node's replica is behind,
+// and another node does better.
 func (s *Sink) storeOne(work context.Context, cur message.Cursor, m *message.Message) (message.Cursor, error) {
 	b := &message.Batch{Messages: []message.Message{*m}, Rows: s.Store.Encode(nil, m), Size: m.Size()}
 	out, err := s.Store.Write(work, cur, b)
@@ -89,30 +91,30 @@ func (s *Sink) gap(work context.Context, cur message.Cursor, to uint64) (message
 // the consumer has stalled, or the stream ends in messages that nobody holds,
 // a hole that no later message will ever show. If it holds less, its tail was
 // lost under this session's feet.
-func (s *Sink) missed(ctx context.Context, cur message.Cursor) error {
+func (s *Sink) missed(ctx context.Context, cur message.Cursor) (bool, error) {
 	st, err := s.Source.State(ctx)
 	if err != nil || st.Last == cur.Seq {
-		return err
+		return false, err
 	}
 	if st, err = s.Source.ConfirmedState(ctx); err != nil || st.Last == cur.Seq {
-		return err
+		return false, err
 	}
 	if st.Last < cur.Seq {
-		return message.ErrMoved // the stream's tail was lost: start over
+		return true, message.ErrMoved // the stream's tail was lost: start over
 	}
 	_, found, err := s.Source.Nearest(ctx, cur.Seq+1)
 	if err != nil {
-		return err
+		return true, err
 	}
 	if found {
 		s.hole.seen(cur.Seq+1, 0)
 		if s.hole.stays {
-			return errStalled
+			return true, errStalled
 		}
-		return nil // it may be on its way: look once more
+		return true, nil // it may be on its way: look once more
 	}
 	if _, err := s.gap(ctx, cur, st.Last); err != nil {
-		return err
+		return true, err
 	}
-	return message.ErrMoved
+	return true, message.ErrMoved
 }

@@ -116,6 +116,26 @@ func TestLongTrailingHoleFoundOnAnotherReplica(t *testing.T) {
 	})
 }
 
+// While another node has what this one's replica lacks, that one is to store: a
+// trickle of messages fetched one by one is no reason to stay.
+func TestReplicaThatIsBehindHandsOver(t *testing.T) {
+	inWorld(t, options{nodes: 2}, func(t *testing.T, w *world) {
+		w.publish(10)
+		w.stores(t)
+		w.nodes[0].forget(every(3000)[10:]...)
+		began := time.Now()
+		w.publish(2000)
+		w.stores(t)
+		steps := w.nodes[0].steps
+		if len(steps) == 0 {
+			t.Fatal("it keeps the lead")
+		}
+		if d := steps[0].Sub(began); d < standstill || d > standstill+3*watchPoll {
+			t.Errorf("handed over after %v", d)
+		}
+	})
+}
+
 // Where the consumer has merely stalled in front of many, they come through it.
 func TestStalledConsumerIsNoHole(t *testing.T) {
 	inWorld(t, options{}, func(t *testing.T, w *world) {

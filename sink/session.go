@@ -79,10 +79,16 @@ func (s *Sink) drain(ctx, work context.Context, cur message.Cursor, buf *buffer)
 			return err
 		}
 		if b == nil {
-			if err := s.stillThere(ctx, cur); err != nil {
+			idle, err := s.stillThere(ctx, cur)
+			if err != nil {
 				return err
 			}
-			s.stored()
+			s.answered()
+			if idle {
+				s.progress.idle()
+			} else {
+				s.progress.busy()
+			}
 		} else {
 			s.progress.busy()
 			s.progress.begun()
@@ -92,6 +98,7 @@ func (s *Sink) drain(ctx, work context.Context, cur message.Cursor, buf *buffer)
 				return err
 			}
 			s.committed(out)
+			s.progress.moved()
 			cur, spare = out.Cursor, b
 			spare.Reset()
 			buf.allow(s.limit.grow())
@@ -107,23 +114,25 @@ func (s *Sink) drain(ctx, work context.Context, cur message.Cursor, buf *buffer)
 // committed tells everybody concerned that a batch is in Postgres.
 func (s *Sink) committed(out message.Outcome) {
 	s.aside.add(out)
-	s.stored()
+	s.answered()
 	if s.Committed != nil {
 		s.Committed(out)
 	}
 }
 
-// stillThere rereads the cursor of an idle stream: a Postgres restored from a
-// backup has gone back without any write having failed.
-func (s *Sink) stillThere(ctx context.Context, cur message.Cursor) error {
+// stillThere rereads the cursor where nothing is delivered: a Postgres restored
+// from a backup has gone back without any write having failed. It tells whether
+// there is nothing to deliver.
+func (s *Sink) stillThere(ctx context.Context, cur message.Cursor) (idle bool, err error) {
 	at, err := s.Store.Read(ctx, cur)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if at != cur.Seq {
-		return message.ErrMoved
+		return false, message.ErrMoved
 	}
-	return s.missed(ctx, cur)
+	missed, err := s.missed(ctx, cur)
+	return !missed, err
 }
 
 // schedule is when an active sink last did its housekeeping.

@@ -127,12 +127,11 @@ func (s *Sink) settle(err error) time.Duration {
 	return s.backoff.NextBackOff()
 }
 
-// stored is called when Postgres took something.
-func (s *Sink) stored() {
+// answered is called when Postgres did what it was asked to.
+func (s *Sink) answered() {
 	s.outage.ended(s.Log)
 	s.aside.tell(s.Log)
 	s.backoff.Reset()
-	s.progress.moved()
 }
 
 // outlast returns a context that ends a while after ctx.

@@ -26,7 +26,8 @@ type node struct {
 	isolated bool            // does not reach Postgres
 	reached  time.Time       // since when it does, or does not
 	told     int             // batches reported as committed
-	moved    time.Time       // when the last one was, or the process began
+	moved    time.Time       // when the last one that was delivered was, or the process began
+	fetched  uint64          // the message that was last asked for by itself
 	steps    []time.Time     // when it asked to hand over
 	missing  map[uint64]bool // sequences its replica has lost
 	streak   streak          // of messages that Postgres refused alike
@@ -167,7 +168,9 @@ func (n *node) back(ctx context.Context, p *process, what string) error {
 func (n *node) committed(out message.Outcome) {
 	n.do(func() {
 		n.told++
-		n.moved, n.process.failed = time.Now(), false
+		if out.Cursor.Seq != n.fetched {
+			n.moved, n.process.failed = time.Now(), false
+		}
 		if most := n.pg.reached[out.Cursor.Incarnation]; out.Cursor.Seq > most {
 			n.wrong = append(n.wrong, fmt.Sprintf("announced up to %d of %s, but Postgres never had more than %d", out.Cursor.Seq, out.Cursor.Incarnation, most))
 		}

@@ -94,7 +94,11 @@ func (s source) Nearest(ctx context.Context, seq uint64) (m message.Message, fou
 	if seq < 1 {
 		return m, false, fmt.Errorf("%w: asked for the message at 0", errImpossible)
 	}
-	s.do(func() { m, found = s.nearest(seq) })
+	s.do(func() {
+		if m, found = s.nearest(seq); found {
+			s.fetched = m.Seq
+		}
+	})
 	return m, found, s.back(ctx, s.p, "nearest")
 }
 

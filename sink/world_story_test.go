@@ -146,6 +146,15 @@ func (w *world) happen(s step, backups [][]*row) {
 	}
 }
 
+// tarry, if so, has Postgres take its time, so that what happens next finds a
+// trim under way.
+func (w *world) tarry(so bool) {
+	if so {
+		w.do(func() { w.pg.slow = 200 * time.Millisecond })
+		w.pass(1500 * time.Millisecond)
+	}
+}
+
 // ruin loses some of n messages before Postgres can have them, in front, in
 // the middle or at the end, and lets one node or all of them find out.
 func (w *world) ruin(n int) {
@@ -201,9 +210,11 @@ func (w *world) happenToStream(s step) bool {
 	case purging:
 		w.purge(min(w.cursor()+uint64(s.n/4), state.Last) + 1)
 	case cutting:
+		w.tarry(s.n%4 == 3)
 		w.cut(back(state))
 		w.publishSized(s.n*(s.n%3), 100)
 	case recreating:
+		w.tarry(s.n%4 == 3)
 		w.elect()
 		w.recreate()
 		w.elected()
