@@ -33,7 +33,8 @@ func TestReport(t *testing.T) {
 	t.Parallel()
 	one, two := Fault{Name: "one"}, Fault{Name: "two"}
 	r := newReport(SoakOptions{Seed: 7, Version: "v1", Rate: 1000})
-	r.Kinds = []*KindReport{{Name: "one"}, {Name: "two"}}
+	r.Kinds = []*KindReport{{Name: "one"}, {Name: "two"}, {Name: "never"}}
+	r.LeftOut = []LeftOut{{"net", "there is no net"}, {"disk", "there is no disk"}, {"cable", "there is no net"}}
 	alone := Round{1, []Act{{Fault: one}}}
 	both := Round{2, []Act{{Fault: one}, {Fault: two}}}
 	for _, round := range []Round{alone, both} {
@@ -52,7 +53,8 @@ func TestReport(t *testing.T) {
 	var out strings.Builder
 	r.Print(&out)
 	text := out.String()
-	for _, part := range []string{"seed 7", "3 faults in 2 rounds", "could not be had: two, 1 of 1 times", "unknown 1 of 1000 (0.100 %)"} {
+	for _, part := range []string{"seed 7", "3 faults in 2 rounds", "could not be had: two, 1 of 1 times", "no time for: never",
+		"left out, since there is no net: net, cable\n", "left out, since there is no disk: disk\n", "unknown 1 of 1000 (0.100 %)"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("no %q in\n%s", part, text)
 		}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -24,8 +25,8 @@ func (r *Report) Print(w io.Writer) {
 	fmt.Fprintf(w, "\nseed %d · %s · %s · %s · %s of faults, %.0f messages/s offered\n\n",
 		r.Seed, r.Version, r.Machine, r.Began.Format(time.DateOnly), r.Lasted.Round(time.Second), r.Rate)
 	r.printKinds(w)
-	for _, out := range r.LeftOut {
-		fmt.Fprintf(w, "left out: %s: %s\n", out.Fault, out.Why)
+	for _, line := range leftOutLines(r.LeftOut) {
+		fmt.Fprintln(w, line)
 	}
 	for _, k := range r.Kinds {
 		if k.NotHad > 0 {
@@ -60,18 +61,43 @@ func (r *Report) Print(w io.Writer) {
 func (r *Report) printKinds(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "fault\ttimes\talone\tno ack p50\tmax\tno row p50\tmax\trecovered p50\tp99\tmax")
+	var none []string
 	for _, k := range r.Kinds {
+		if k.Times == 0 {
+			none = append(none, k.Name)
+			continue
+		}
 		fmt.Fprintf(t, "%s\t%d\t%d", k.Name, k.Times, k.Alone)
 		for _, d := range []time.Duration{k.NoAck.P50, k.NoAck.Max, k.NoRow.P50, k.NoRow.Max} {
 			fmt.Fprintf(t, "\t%s", orDash(d, k.Alone))
 		}
 		for _, d := range []time.Duration{k.Recovery.P50, k.Recovery.P99, k.Recovery.Max} {
-			fmt.Fprintf(t, "\t%s", orDash(d, k.Times))
+			fmt.Fprintf(t, "\t%s", seconds(d))
 		}
 		fmt.Fprintln(t)
 	}
 	_ = t.Flush() // as with any print for people
 	fmt.Fprintln(w)
+	if len(none) > 0 {
+		fmt.Fprintf(w, "there was no time for: %s\n", strings.Join(none, ", "))
+	}
+}
+
+// leftOutLines tell what was left out, in a line for each reason.
+func leftOutLines(list []LeftOut) []string {
+	var whys []string
+	faults := make(map[string][]string)
+	for _, out := range list {
+		if faults[out.Why] == nil {
+			whys = append(whys, out.Why)
+		}
+		faults[out.Why] = append(faults[out.Why], out.Fault)
+	}
+	lines := make([]string, 0, len(whys))
+	for _, why := range whys {
+		lines = append(lines, fmt.Sprintf("left out, since %s: %s", why, strings.Join(faults[why], ", ")))
+	}
+	return lines
 }
 
 func orDash(d time.Duration, n int) string {

@@ -124,8 +124,8 @@ func (k *soak) chooseHere() {
 		here = append(here, f)
 		k.report.Kinds = append(k.report.Kinds, &KindReport{Name: f.Name, Group: f.Group, About: f.About})
 	}
-	for _, out := range k.report.LeftOut {
-		k.n.say("left out: %s: %s", out.Fault, out.Why)
+	for _, line := range leftOutLines(k.report.LeftOut) {
+		k.n.say("%s", line)
 	}
 	if len(here) > 0 {
 		k.plan = NewPlan(k.Seed, here)
