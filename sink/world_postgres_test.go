@@ -25,6 +25,7 @@ type postgres struct {
 	restored time.Time         // when the last one was
 	stored   map[key]time.Time // when it first had each message it ever had
 	excused  map[key]bool      // good messages that are dead letters because it was broken
+	twice    map[key]bool      // messages that two incarnations may both have
 	reached  map[string]uint64 // the furthest it ever had each incarnation
 }
 

@@ -108,6 +108,7 @@ func (s store) write(ctx context.Context, cur message.Cursor, b *message.Batch) 
 		}
 		return err
 	}, func() {
+		s.judgeLateBatch(r, records)
 		s.enter(r, to)
 		r.cursor = next
 		if !s.leads {

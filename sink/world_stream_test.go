@@ -147,14 +147,14 @@ func (w *world) cut(seq uint64) {
 }
 
 // lose takes messages from every replica; but while a cut has not been noticed
-// not the one by which it will be: two losses at once that hide one another
-// are beyond the promise.
+// none by which it will be, at the cursor or where a batch in hand will move it:
+// two losses at once that hide one another are beyond the promise.
 func (w *world) lose(seqs ...uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, seq := range seqs {
 		row := w.pg.row(w.stream.incarnation)
-		if w.stream.cuts > w.stream.reborn && row != nil && row.cursor.Seq == seq {
+		if w.stream.cuts > w.stream.reborn && row != nil && row.cursor.Seq <= seq {
 			continue
 		}
 		if i := w.stream.index(seq); i < len(w.stream.held) && w.stream.held[i].Seq == seq {
