@@ -2,9 +2,7 @@ package sink
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"landfall/message"
 )
@@ -182,114 +180,4 @@ func (s store) RecordGap(ctx context.Context, cur message.Cursor, to uint64) (me
 		return next, err
 	}
 	return next, s.back(ctx, s.p, "record gap")
-}
-
-func (s store) Read(ctx context.Context, cur message.Cursor) (at uint64, err error) {
-	if err := s.reach(ctx, "read"); err != nil {
-		return 0, err
-	}
-	r, _ := s.find(cur)
-	if r == nil {
-		return 0, message.ErrMoved
-	}
-	s.do(func() {
-		if s.p.stale {
-			s.wrong = append(s.wrong, fmt.Sprintf("node %d goes on from %d though it was told that the cursor is elsewhere", s.number, cur.Seq))
-		}
-		at = r.cursor.Seq
-	})
-	err = s.back(ctx, s.p, "read")
-	if err == nil && at != cur.Seq {
-		s.do(func() {
-			s.p.stale = true
-			s.decided(movedIdle)
-		})
-	}
-	return at, err
-}
-
-func (s store) Newest(ctx context.Context) (cur message.Cursor, found bool, err error) {
-	if err := s.reach(ctx, "newest"); err != nil {
-		return cur, false, err
-	}
-	s.do(func() {
-		for _, r := range s.pg.rows {
-			if r.cursor.StreamID > cur.StreamID {
-				cur, found = r.cursor, true
-			}
-		}
-	})
-	return cur, found, s.back(ctx, s.p, "newest")
-}
-
-func (s store) RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, f message.Fingerprint, found bool, err error) {
-	if err := s.reach(ctx, "row at or below"); err != nil {
-		return 0, f, false, err
-	}
-	s.do(func() {
-		for _, r := range s.pg.rows {
-			at = max(at, r.cursor.Seq)
-		}
-		for at = min(at, seq); at > 0 && !found; at-- {
-			if r := s.pg.lastWord(at); r != nil {
-				var rec record
-				if rec, found = r.stored[at]; found && rec.place != asDuplicate {
-					f = message.Fingerprint{Time: rec.Time, ID: rec.ID}
-					break
-				}
-				found = false
-			}
-		}
-	})
-	return at, f, found, s.back(ctx, s.p, "row at or below")
-}
-
-// lastWord is the latest incarnation that has the sequence; held.
-func (p *postgres) lastWord(seq uint64) *row {
-	var last *row
-	for _, r := range p.rows {
-		if r.start <= seq && (last == nil || r.cursor.StreamID > last.cursor.StreamID) {
-			last = r
-		}
-	}
-	return last
-}
-
-func (s store) Trim(ctx context.Context, cur message.Cursor, window time.Duration, trim func(ctx context.Context, cursor, expired uint64) error) error {
-	if err := s.reach(ctx, "trim"); err != nil {
-		return err
-	}
-	r, _ := s.find(cur)
-	if r == nil {
-		return message.ErrMoved
-	}
-	release, err := s.acquire(ctx, r)
-	if err != nil {
-		return err
-	}
-	defer release()
-	slow := time.Duration(0)
-	s.do(func() { slow = 10 * s.pg.slow })
-	if err := s.p.pass(ctx, slow); err != nil {
-		return err
-	}
-	var seq, expired uint64
-	s.do(func() {
-		seq = r.cursor.Seq
-		if len(r.marks) == 0 || r.marks[len(r.marks)-1].seq < seq {
-			r.marks = append(r.marks, mark{seq, time.Now()})
-		}
-		for _, m := range r.marks {
-			if time.Since(m.at) >= window && m.seq <= seq {
-				expired = max(expired, m.seq)
-			}
-		}
-	})
-	if err := trim(ctx, seq, expired); err != nil {
-		if errors.Is(err, message.ErrMoved) {
-			s.do(func() { s.decided(trimStopped) })
-		}
-		return err
-	}
-	return s.back(ctx, s.p, "trim")
 }

@@ -99,8 +99,8 @@ func (w *world) birth() {
 
 // letGo notes that messages were lost: Postgres may have them or not.
 func (w *world) letGo(ms []message.Message) {
-	w.stream.shrunk = time.Now()
 	for i := range ms {
+		w.stream.shrunk = time.Now()
 		w.stream.let[keyOf(ms[i].Time)] = true
 	}
 }
