@@ -88,12 +88,12 @@ func (w *world) publishSort(s sort, k, from int) {
 	w.deliver()
 }
 
-// earlier is the message with an id that is at least back messages back, if
-// there is one among the last hundred; in do.
+// earlier is a message with an id, about back messages back, or somewhere
+// among the last hundred if there are not so many; in do.
 func (w *world) earlier(back int) (m published, ok bool) {
-	order := w.stream.order
-	for i := len(order) - 1 - back; i >= max(0, len(order)-100); i-- {
-		if m = w.stream.ledger[order[i]]; m.ID() != "" {
+	last := w.stream.order[max(0, len(w.stream.order)-100):]
+	for i := range last {
+		if m = w.stream.ledger[last[len(last)-1-(back+i)%len(last)]]; m.ID() != "" {
 			return m, true
 		}
 	}
@@ -141,4 +141,17 @@ func (s *stream) tick() time.Time {
 	}
 	s.clock = now
 	return now
+}
+
+// beforeRepeats lists the sequences of the messages held that a repeat stands
+// behind: it leaves no row by which what is common could be found.
+func (w *world) beforeRepeats() (seqs []uint64) {
+	w.do(func() {
+		for i, m := range w.stream.held[:max(1, len(w.stream.held))-1] {
+			if w.stream.ledger[keyOf(w.stream.held[i+1].Time)].sort == repeat {
+				seqs = append(seqs, m.Seq)
+			}
+		}
+	})
+	return seqs
 }

@@ -65,6 +65,7 @@ const (
 	ruining    kind = "ruin"     // of n messages that Postgres cannot take just then some vanish, and the next transaction meets a fault
 	purging    kind = "purge"    // somebody purges up to n/4 messages beyond the cursor
 	cutting    kind = "cut"      // the stream's last n messages are lost; publishers go on, or wait
+	riddling   kind = "riddle"   // the last n are lost of a stream that has repeats, and holes in front of them
 	recreating kind = "recreate" // the stream is made anew; publishers go on, or wait
 	staling    kind = "stale"    // the leader tells old news, or stops to
 )
@@ -77,7 +78,7 @@ func stories(nodes int) *rapid.Generator[story] {
 	})
 	ill := rapid.SampledFrom([]kind{
 		outages, outages, meeting, meeting, meeting, meeting, meeting, restoring, restoring, leading, isolating, isolating,
-		restarting, restarting, breaking, stalling, stealing, losing, losing, forgetting, ruining, ruining, purging, cutting, cutting,
+		restarting, restarting, breaking, stalling, stealing, losing, losing, forgetting, ruining, ruining, purging, cutting, cutting, riddling,
 		recreating, staling, spoiling, spoiling, mending, dropping, limiting,
 	})
 	one := rapid.Custom(func(t *rapid.T) step {
@@ -155,13 +156,26 @@ func (w *world) tarry(so bool) {
 	}
 }
 
+// repeat publishes repeats among other messages.
+func (w *world) repeat(n int) {
+	for i := range 1 + n/8 {
+		w.publishSort(repeat, 1+n%2, n+3*i)
+		w.publishSized(n%3, 100)
+	}
+}
+
+// streamEnd is the stream's last sequence.
+func (w *world) streamEnd() (seq uint64) {
+	w.do(func() { seq = w.stream.last })
+	return seq
+}
+
 // ruin loses some of n messages before Postgres can have them, in front, in
 // the middle or at the end, and lets one node or all of them find out.
 func (w *world) ruin(n int) {
-	var last uint64
 	w.outage(true)
 	w.publishSized(n, 100)
-	w.do(func() { last = w.stream.last })
+	last := w.streamEnd()
 	from := last - min(last, uint64(n%10)*uint64(n)/10)
 	w.lose(between(from+1, min(last, from+1+uint64(n%4)))...)
 	if n%2 == 0 {
@@ -181,10 +195,7 @@ func (w *world) happenToStream(s step) bool {
 	case publishing:
 		w.publishSized(s.n, 100)
 	case repeating:
-		for i := range 1 + s.n/8 {
-			w.publishSort(repeat, 1+s.n%2, s.n+3*i)
-			w.publishSized(s.n%3, 100)
-		}
+		w.repeat(s.n)
 	case reusing:
 		w.publishSort(reuse, 1+s.n/8, s.n)
 	case spoiling:
@@ -213,6 +224,11 @@ func (w *world) happenToStream(s step) bool {
 		w.tarry(s.n%4 == 3)
 		w.cut(back(state))
 		w.publishSized(s.n*(s.n%3), 100)
+	case riddling:
+		w.repeat(40)
+		w.pass(500 * time.Millisecond)
+		w.lose(w.beforeRepeats()...)
+		w.cut(w.streamEnd() - min(w.streamEnd(), uint64(s.n)))
 	case recreating:
 		w.tarry(s.n%4 == 3)
 		w.elect()
