@@ -156,6 +156,21 @@ func (s *Source) Reincarnate(ctx context.Context, old string) (string, error) {
 	return state.Incarnation, nil
 }
 
+// Behind is how many messages this node's own replica of the stream lacks that
+// the stream's leader has. The consumer delivers from the replica, no faster
+// than it catches up. 0 on a single node, and where the replica leads.
+func (s *Source) Behind(ctx context.Context) (uint64, error) {
+	if !s.node.clustered() || s.node.LeadsStream(s.stream) {
+		return 0, nil
+	}
+	i, err := s.info(ctx)
+	if err != nil {
+		return 0, err
+	}
+	own, _ := s.node.lastSeq(s.stream) // none: it lacks all of them
+	return i.State.LastSeq - min(own, i.State.LastSeq), nil
+}
+
 // StepDown asks that the consumer's leadership move to another node.
 func (s *Source) StepDown(ctx context.Context) error {
 	if !s.node.clustered() {

@@ -10,6 +10,8 @@ import (
 const (
 	unreachable  = 10 * time.Second // Postgres cannot be reached from here, but elsewhere it can
 	standstill   = 5 * time.Second  // Postgres answers, there is work, and nothing moves
+	laggard      = 5 * time.Second  // the replica here lacks more than farBehind
+	farBehind    = maxRows          // messages: a full batch
 	stepDownRate = 30 * time.Second // at most one hand-over in this time
 	watchPoll    = time.Second
 )
@@ -74,6 +76,7 @@ type situation struct {
 	forHow    time.Duration // for how long it has, or has not
 	elsewhere bool          // another node reports that Postgres answers it
 	stuck     time.Duration // how long work has waited without moving
+	behind    time.Duration // how long the replica here has been far behind
 }
 
 // unfit tells why another node should store the stream; "" if none should.
@@ -83,6 +86,8 @@ func unfit(s situation) string {
 		return "Postgres cannot be reached from this node, but from another"
 	case s.reachable && s.forHow >= standstill && s.stuck >= standstill:
 		return "Postgres answers, but nothing moves here"
+	case s.reachable && s.behind >= laggard:
+		return "this node's replica of the stream is far behind, and delivers no faster than it catches up"
 	}
 	return ""
 }
@@ -93,25 +98,46 @@ func (s *Sink) watch(ctx context.Context) {
 	if s.Elsewhere == nil {
 		return
 	}
-	var last time.Time
+	var last, far time.Time // when it was last handed over, and since when the replica is far behind
 	for ctx.Err() == nil {
 		wait(ctx, watchPoll)
 		if !s.Source.Leads() || !last.IsZero() && time.Since(last) < stepDownRate {
+			far = time.Time{}
 			continue
 		}
+		far = s.lagging(ctx, far)
 		reachable, since := s.Postgres()
 		now := situation{reachable: reachable, forHow: time.Since(since), elsewhere: s.Elsewhere()}
 		if w := s.progress.since(); !w.IsZero() {
 			now.stuck = time.Since(w)
 		}
+		if !far.IsZero() {
+			now.behind = time.Since(far)
+		}
 		reason := unfit(now)
 		if reason == "" {
 			continue
 		}
-		last = time.Now()
+		last, far = time.Now(), time.Time{}
 		s.Log.Warn("handing the stream's sink to another node", "reason", reason)
 		if err := s.Source.StepDown(ctx); err != nil {
 			s.Log.Warn("could not hand over", "error", err)
 		}
 	}
+}
+
+// lagging tells since when the replica here has been far behind, given what
+// was known before; zero if it is not. A leader that does not answer changes
+// nothing.
+func (s *Sink) lagging(ctx context.Context, since time.Time) time.Time {
+	lacks, err := s.Source.Behind(ctx)
+	switch {
+	case err != nil:
+		return since
+	case lacks <= farBehind:
+		return time.Time{}
+	case since.IsZero():
+		return time.Now()
+	}
+	return since
 }

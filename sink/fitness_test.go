@@ -12,15 +12,18 @@ func TestUnfit(t *testing.T) {
 		is   situation
 		want bool
 	}{
-		"all is well":                      {situation{true, time.Hour, true, 0}, false},
-		"work has come":                    {situation{true, time.Hour, true, 4 * s}, false},
-		"nothing moves":                    {situation{true, time.Hour, true, 5 * s}, true},
-		"nothing moves, nobody else known": {situation{true, time.Hour, false, 5 * s}, true},
-		"Postgres has just come back":      {situation{true, 4 * s, true, time.Hour}, false},
-		"Postgres has been back":           {situation{true, 5 * s, true, time.Hour}, true},
-		"away here":                        {situation{false, 10 * s, true, 0}, true},
-		"away here, just now":              {situation{false, 9 * s, true, time.Hour}, false},
-		"away everywhere":                  {situation{false, time.Hour, false, time.Hour}, false},
+		"all is well":                      {situation{true, time.Hour, true, 0, 0}, false},
+		"work has come":                    {situation{true, time.Hour, true, 4 * s, 0}, false},
+		"nothing moves":                    {situation{true, time.Hour, true, 5 * s, 0}, true},
+		"nothing moves, nobody else known": {situation{true, time.Hour, false, 5 * s, 0}, true},
+		"Postgres has just come back":      {situation{true, 4 * s, true, time.Hour, 0}, false},
+		"Postgres has been back":           {situation{true, 5 * s, true, time.Hour, 0}, true},
+		"away here":                        {situation{false, 10 * s, true, 0, 0}, true},
+		"away here, just now":              {situation{false, 9 * s, true, time.Hour, 0}, false},
+		"far behind":                       {situation{true, time.Hour, true, 0, 5 * s}, true},
+		"far behind, just now":             {situation{true, time.Hour, true, 0, 4 * s}, false},
+		"far behind, and Postgres away":    {situation{false, 5 * s, true, 0, time.Hour}, false},
+		"away everywhere":                  {situation{false, time.Hour, false, time.Hour, 0}, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -56,6 +59,30 @@ func TestProgress(t *testing.T) {
 			if !p.since().IsZero() {
 				t.Errorf("%s: still waiting", name)
 			}
+		}
+	})
+}
+
+// A replica that catches up delivers no faster than it does: the sink goes to
+// another node, and not for a moment's lag.
+func TestHandsOverWhenFarBehind(t *testing.T) {
+	inWorld(t, options{nodes: 2}, func(t *testing.T, w *world) {
+		w.publish(5)
+		w.stores(t)
+		lag := func(n uint64, d time.Duration) {
+			w.do(func() { w.nodes[0].behind, w.nodes[0].lagged = n, time.Now() })
+			w.pass(d)
+		}
+		lag(farBehind, time.Minute)
+		lag(farBehind+1, 3*time.Second)
+		lag(0, 2*time.Second)
+		if steps := w.nodes[0].steps; len(steps) > 0 {
+			t.Errorf("handed over at %v", steps)
+		}
+		began := time.Now()
+		lag(farBehind+1, 20*time.Second)
+		if steps := w.nodes[0].steps; len(steps) != 1 || steps[0].Sub(began) > laggard+3*watchPoll {
+			t.Errorf("behind since %v, handed over at %v", began, steps)
 		}
 	})
 }

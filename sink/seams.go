@@ -43,6 +43,10 @@ type Source interface {
 	// still old, and returns the one that is there afterwards.
 	Reincarnate(ctx context.Context, old string) (string, error)
 
+	// Behind is how many of the stream's messages the replica in this process
+	// lacks, from which the consumer delivers here.
+	Behind(ctx context.Context) (uint64, error)
+
 	// StepDown asks that the consumer's leadership move to another node.
 	StepDown(ctx context.Context) error
 }

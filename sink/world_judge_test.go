@@ -61,6 +61,7 @@ const longest = 30 * time.Second
 // judgeStepDown looks at a hand-over that the node's process p asks for; in do.
 func (n *node) judgeStepDown(p *process) {
 	cut := !n.reaches() && time.Since(n.reached) >= 10*time.Second && n.othersReach()
+	late := n.reaches() && n.behind > 5000 && time.Since(n.lagged) >= 5*time.Second
 	stuck := n.reaches() && time.Since(n.reached) >= 5*time.Second && time.Since(n.moved) >= 5*time.Second
 	switch {
 	case cut:
@@ -71,6 +72,7 @@ func (n *node) judgeStepDown(p *process) {
 		n.wrong = append(n.wrong, fmt.Sprintf("node %d hands over because a batch takes long: it would for another node too", n.number))
 	case stuck:
 		n.decided(handStandstill)
+	case late:
 	default:
 		n.wrong = append(n.wrong, fmt.Sprintf("node %d hands over, but it is fit: reaches Postgres: %v for %v, moved %v ago", n.number, n.reaches(), time.Since(n.reached), time.Since(n.moved)))
 	}

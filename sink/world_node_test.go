@@ -28,6 +28,8 @@ type node struct {
 	told     int             // batches reported as committed
 	moved    time.Time       // when the last one that was delivered was, or the process began
 	fetched  uint64          // the message that was last asked for by itself
+	behind   uint64          // messages that its replica is still to get
+	lagged   time.Time       // when that last changed
 	steps    []time.Time     // when it asked to hand over
 	missing  map[uint64]bool // sequences its replica has lost
 	streak   streak          // of messages that Postgres refused alike

@@ -154,6 +154,14 @@ func (s source) Reincarnate(ctx context.Context, old string) (incarnation string
 	return incarnation, s.back(ctx, s.p, "reincarnate")
 }
 
+func (s source) Behind(ctx context.Context) (lacks uint64, err error) {
+	if err := s.ask(ctx, "behind"); err != nil {
+		return 0, err
+	}
+	s.do(func() { lacks = s.behind })
+	return lacks, s.back(ctx, s.p, "behind")
+}
+
 func (s source) StepDown(ctx context.Context) error {
 	s.do(func() { s.judgeStepDown(s.p) })
 	if err := s.ask(ctx, "step down"); err != nil {
