@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/nats-io/nats-server/v2/server"
+
 	"landfall/message"
 )
 
@@ -19,6 +21,20 @@ func ReplicasNearest(ctx context.Context, s *Source, seq uint64) (message.Messag
 func (n *Node) LastSeq(stream string) uint64 {
 	last, _ := n.lastSeq(stream)
 	return last
+}
+
+// RaftEntries is how many entries this node's Raft log of a stream has had.
+func (n *Node) RaftEntries(stream string) uint64 {
+	detail, err := n.server.JszAccount(&server.JSzOptions{Account: account, Streams: true, RaftGroups: true})
+	if err != nil {
+		return 0
+	}
+	for _, d := range detail.Streams {
+		if d.Name == stream {
+			return n.raftGroups()[d.RaftGroup].PIndex
+		}
+	}
+	return 0
 }
 
 // GroupsPoll is how often the groups are to be looked at.

@@ -45,6 +45,7 @@ type groups struct {
 	place   map[string]place // how far each group was at the last look
 	meta    uint64           // term of the cluster's own leader, 0 before the first
 	elected func()           // called for each further one
+	rescuer rescuer
 }
 
 // place is how far a group has come. What it has decided it must do in time.
@@ -58,7 +59,10 @@ func newGroups(n *Node, elected func()) *groups {
 	if elected == nil {
 		elected = func() {}
 	}
-	return &groups{node: n, wrong: map[string]int{}, place: map[string]place{}, elected: elected}
+	return &groups{
+		node: n, wrong: map[string]int{}, place: map[string]place{}, elected: elected,
+		rescuer: rescuer{node: n, stuck: map[string]stuck{}},
+	}
 }
 
 // look surveys the groups, and returns an error if one has been wrong for so
@@ -122,6 +126,7 @@ func (g *groups) survey() (wrong []string, err error) {
 			continue
 		}
 		check("stream "+s.Name, d.RaftGroup, d.State)
+		g.rescuer.look(s.Name, running[d.RaftGroup])
 		if group := consumerGroup(d); group != "" {
 			check("the consumer of stream "+s.Name, group, d.State)
 		} else if n.unhealthy(s.Name, Consumer, server.HealthzErrorConsumer) {
