@@ -75,8 +75,12 @@ func publishInVain(t *testing.T, to *node.Node, count int) {
 }
 
 func eventually(patience time.Duration, condition func() bool) bool {
-	for began := time.Now(); !condition(); time.Sleep(time.Millisecond) {
-		if time.Since(began) > patience {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for enough := time.After(patience); !condition(); {
+		select {
+		case <-tick.C:
+		case <-enough:
 			return false
 		}
 	}
