@@ -45,7 +45,7 @@ type groups struct {
 	place   map[string]place // how far each group was at the last look
 	meta    uint64           // term of the cluster's own leader, 0 before the first
 	elected func()           // called for each further one
-	rescuer rescuer
+	rescuer *rescuer
 }
 
 // place is how far a group has come. What it has decided it must do in time.
@@ -61,7 +61,7 @@ func newGroups(n *Node, elected func()) *groups {
 	}
 	return &groups{
 		node: n, wrong: map[string]int{}, place: map[string]place{}, elected: elected,
-		rescuer: rescuer{node: n, stuck: map[string]stuck{}},
+		rescuer: newRescuer(n),
 	}
 }
 
