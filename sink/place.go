@@ -103,7 +103,7 @@ func (s *Sink) heldAt(ctx context.Context, seq uint64) (*message.Message, error)
 // made anew; all up to the cut, if it lost its tail. What the stream no longer
 // holds, and Postgres does not have, is a gap.
 func (s *Sink) enter(ctx context.Context, st message.Stream) (message.Cursor, error) {
-	newest, _, err := s.Store.Newest(ctx)
+	newest, err := s.Store.Newest(ctx)
 	if err != nil {
 		return newest, err
 	}
@@ -120,7 +120,7 @@ func (s *Sink) enter(ctx context.Context, st message.Stream) (message.Cursor, er
 		s.Log.Warn("the stream goes on under a new incarnation; Postgres keeps what it has of the ones before",
 			"incarnation", st.Incarnation, "postgres_had", newest.Seq, "last_common", common.Seq)
 	}
-	return s.Store.Begin(ctx, st.Incarnation, start, last)
+	return s.Store.Begin(ctx, newest, st.Incarnation, start, last)
 }
 
 // startOver gives a stream whose tail was lost a new incarnation: numbers

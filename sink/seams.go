@@ -77,8 +77,10 @@ type Store interface {
 	Find(ctx context.Context, incarnation string) (cur message.Cursor, found bool, err error)
 
 	// Begin enters a new incarnation that starts at start and stands at last;
-	// messages from start to last, if any, are recorded as a gap.
-	Begin(ctx context.Context, incarnation string, start uint64, last message.Cursor) (message.Cursor, error)
+	// messages from start to last, if any, are recorded as a gap. newest is what
+	// Newest said before start and last were found out: if that is no longer
+	// so, neither are they, and the error is message.ErrMoved.
+	Begin(ctx context.Context, newest message.Cursor, incarnation string, start uint64, last message.Cursor) (message.Cursor, error)
 
 	// Encode appends the message's row to dst in the form Write wants. It
 	// may run beside a Write, after Find or Begin.
@@ -96,8 +98,9 @@ type Store interface {
 	Read(ctx context.Context, cur message.Cursor) (uint64, error)
 
 	// Newest is the cursor of the stream's latest incarnation that Postgres
-	// knows, whichever the stream has by now.
-	Newest(ctx context.Context) (cur message.Cursor, found bool, err error)
+	// knows, whichever the stream has by now; the zero cursor if it knows none.
+	// It is without the fingerprint.
+	Newest(ctx context.Context) (message.Cursor, error)
 
 	// RowAtOrBelow returns the last message at or below seq that Postgres
 	// has, in the incarnation that has the last word on it; the time in its

@@ -17,7 +17,7 @@ func (w *world) check() []string {
 	}
 	for k, m := range w.stream.ledger {
 		switch n := places[k]; {
-		case n > 1 && !w.pg.twice[k]:
+		case n > 1:
 			problems = append(problems, fmt.Sprintf("message %d (%.12q) has %d rows", m.Seq, m.Data, n))
 		case n == 0 && !w.stream.let[k] && !w.isDuplicate(k):
 			problems = append(problems, fmt.Sprintf("message %d (%.12q) has no row", m.Seq, m.Data))

@@ -33,18 +33,31 @@ func (s store) Read(ctx context.Context, cur message.Cursor) (at uint64, err err
 	return at, err
 }
 
-func (s store) Newest(ctx context.Context) (cur message.Cursor, found bool, err error) {
+func (s store) Newest(ctx context.Context) (cur message.Cursor, err error) {
 	if err := s.reach(ctx, "newest"); err != nil {
-		return cur, false, err
+		return cur, err
 	}
-	s.do(func() {
-		for _, r := range s.pg.rows {
-			if r.cursor.StreamID > cur.StreamID {
-				cur, found = r.cursor, true
-			}
+	s.do(func() { cur = s.pg.newest().withoutPrint() })
+	return cur, s.back(ctx, s.p, "newest")
+}
+
+// newest is the row of the latest incarnation, and that of nothing if there is
+// none; in do.
+func (p *postgres) newest() *row {
+	newest := p.unique
+	for _, r := range p.rows {
+		if r.cursor.StreamID > newest.cursor.StreamID {
+			newest = r
 		}
-	})
-	return cur, found, s.back(ctx, s.p, "newest")
+	}
+	return newest
+}
+
+// withoutPrint is the row's cursor without its fingerprint.
+func (r *row) withoutPrint() message.Cursor {
+	cur := r.cursor
+	cur.Last = message.Fingerprint{}
+	return cur
 }
 
 func (s store) RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, f message.Fingerprint, found bool, err error) {

@@ -25,6 +25,7 @@ const (
 	rowGone          decision = "fence: the cursor's row is gone"
 	waited           decision = "two at once: one waits for the other's transaction"
 	lateBatch        decision = "two at once: a batch of a node that lost the lead"
+	entryFenced      decision = "two at once: an entry meets the fence"
 	enteredAlready   decision = "two at once: another node entered the incarnation first"
 	movedIdle        decision = "restored: noticed while idle"
 	restoredUnderWay decision = "restored: during a transaction"
@@ -70,7 +71,7 @@ const (
 func decisions() []decision {
 	return []decision{
 		activated, lower, higher, looked,
-		fenced, gapFenced, rowGone, waited, lateBatch, enteredAlready, movedIdle, restoredUnderWay,
+		fenced, gapFenced, rowGone, waited, lateBatch, entryFenced, enteredAlready, movedIdle, restoredUnderWay,
 		unknownBatchYes, unknownBatchNo, unknownGapYes, unknownGapNo, unknownEntryYes, unknownEntryNo,
 		deadLetter, reusedID, duplicate, pausedAlike, paused, outageBegan, storingAgain, halved,
 		enteredFirst, enteredNew, enteredBehind, tailLostSeen, overruled,

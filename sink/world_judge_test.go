@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"landfall/message"
 )
 
 // judgeOpen looks at a pull that is about to begin at from; in do.
@@ -101,35 +99,9 @@ func (n *node) judgeTransaction(p *process, tx transaction) {
 }
 
 // judgeEntry looks at a row that is about to be made of an incarnation that
-// starts at start: Postgres must have what is before. Begin does not look
-// whether it still has, so that a restore between the look for the last common
-// message and now is beyond the promise; in do.
+// starts at start: Postgres must have what is before; in do.
 func (w *world) judgeEntry(start uint64) {
-	if time.Since(w.pg.restored) < longest {
-		for _, m := range w.stream.held {
-			switch has := w.pg.has(m); {
-			case m.Seq < start && !has:
-				w.letGo([]message.Message{m})
-			case m.Seq >= start && has:
-				w.pg.twice[keyOf(m.Time)] = true
-			}
-		}
-		return
-	}
 	if start > 1 && !slices.ContainsFunc(w.pg.rows, func(r *row) bool { return r.cursor.Seq >= start-1 }) {
 		w.wrong = append(w.wrong, fmt.Sprintf("%s starts at %d, but Postgres has nothing before", w.stream.incarnation, start))
-	}
-}
-
-// judgeLateBatch looks at a batch that a sink has yet to write when another
-// has already entered the incarnation after its own: the fence does not know
-// of that one, which may store the same messages; in do.
-func (w *world) judgeLateBatch(r *row, records []record) {
-	for _, other := range w.pg.rows {
-		if other.cursor.StreamID > r.cursor.StreamID {
-			for _, rec := range records {
-				w.pg.twice[keyOf(rec.Time)] = true
-			}
-		}
 	}
 }

@@ -11,22 +11,20 @@ import (
 
 // postgres is a database with what Landfall keeps of the stream.
 type postgres struct {
-	rows     []*row // of landfall.streams
-	unique   *row   // locked by whoever enters a row: a second one waits to see
-	nextID   int64
-	away     bool
-	slow     time.Duration     // that a transaction takes beyond a hop
-	most     int               // rows in a batch that the statement timeout allows; 0: any
-	fault    []fault           // what the next transactions meet
-	wrong    error             // what Prepare says: the set-up
-	strict   bool              // a constraint refuses bad messages
-	broken   bool              // every message is refused alike, as where a partition is missing
-	epoch    int               // restores
-	restored time.Time         // when the last one was
-	stored   map[key]time.Time // when it first had each message it ever had
-	excused  map[key]bool      // good messages that are dead letters because it was broken
-	twice    map[key]bool      // messages that two incarnations may both have
-	reached  map[string]uint64 // the furthest it ever had each incarnation
+	rows    []*row // of landfall.streams
+	unique  *row   // stands for the unique index, where there is no row to lock
+	nextID  int64
+	away    bool
+	slow    time.Duration     // that a transaction takes beyond a hop
+	most    int               // rows in a batch that the statement timeout allows; 0: any
+	fault   []fault           // what the next transactions meet
+	wrong   error             // what Prepare says: the set-up
+	strict  bool              // a constraint refuses bad messages
+	broken  bool              // every message is refused alike, as where a partition is missing
+	epoch   int               // restores
+	stored  map[key]time.Time // when it first had each message it ever had
+	excused map[key]bool      // good messages that are dead letters because it was broken
+	reached map[string]uint64 // the furthest it ever had each incarnation
 }
 
 // row is a row of landfall.streams with everything that hangs on it.
@@ -115,7 +113,7 @@ func (w *world) restore(backup []*row) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pg.rows, w.pg.unique = copyRows(backup), newRow()
-	w.pg.epoch, w.pg.restored = w.pg.epoch+1, time.Now()
+	w.pg.epoch++
 	for k := range w.stream.purged {
 		if !w.pg.has(w.stream.ledger[k].Message) {
 			w.stream.let[k] = true // older than the replay window held

@@ -40,13 +40,13 @@ func (s store) Find(ctx context.Context, incarnation string) (cur message.Cursor
 	return cur, r != nil, s.back(ctx, s.p, "find")
 }
 
-func (s store) Begin(ctx context.Context, incarnation string, start uint64, last message.Cursor) (message.Cursor, error) {
+func (s store) Begin(ctx context.Context, newest message.Cursor, incarnation string, start uint64, last message.Cursor) (message.Cursor, error) {
 	if err := s.reach(ctx, "begin"); err != nil {
 		return message.Cursor{}, err
 	}
-	var unique *row
-	s.do(func() { unique = s.pg.unique })
-	err := s.transact(ctx, transaction{"entry", unique, func() error { return nil }, func() { s.insert(incarnation, start, last) }})
+	var now *row
+	s.do(func() { now = s.pg.newest() })
+	err := s.transact(ctx, transaction{"entry", now, func() error { return s.allowsEntry(newest, incarnation) }, func() { s.insert(incarnation, start, last) }})
 	if err != nil {
 		return message.Cursor{}, err
 	}
@@ -55,6 +55,15 @@ func (s store) Begin(ctx context.Context, incarnation string, start uint64, last
 		err = message.ErrMoved
 	}
 	return cur, err
+}
+
+// allowsEntry is Begin's fence; in do.
+func (s store) allowsEntry(newest message.Cursor, incarnation string) error {
+	if now := s.pg.newest().withoutPrint(); now != newest && now.Incarnation != incarnation {
+		s.decided(entryFenced)
+		return message.ErrMoved
+	}
+	return nil
 }
 
 // insert makes the row of a new incarnation; in do.
@@ -106,7 +115,6 @@ func (s store) write(ctx context.Context, cur message.Cursor, b *message.Batch) 
 		}
 		return err
 	}, func() {
-		s.judgeLateBatch(r, records)
 		s.enter(r, to)
 		r.cursor = next
 		if !s.leads {

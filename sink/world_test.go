@@ -89,7 +89,6 @@ func newWorld(o options) *world {
 	w.stream.let = map[key]bool{}
 	w.stream.purged = map[key]bool{}
 	w.pg.stored, w.pg.excused, w.pg.reached = map[key]time.Time{}, map[key]bool{}, map[string]uint64{}
-	w.pg.twice = map[key]bool{}
 	w.pg.unique, w.pg.strict = newRow(), true
 	w.recreate()
 	w.ctx, w.end = context.WithCancel(context.Background())

@@ -72,7 +72,7 @@ func TestAuditOfALaterStart(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	s := d.node("n1").Stream("S")
-	cur, err := s.Begin(t.Context(), uuid.NewString(), 41, message.Cursor{Seq: 40})
+	cur, err := begin(t.Context(), s, uuid.NewString(), 41, message.Cursor{Seq: 40})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func TestManyStreamsShareSessions(t *testing.T) {
 	for _, cs := range c.Streams {
 		g.Go(func() error {
 			s := store.Stream(cs.Name)
-			cur, err := s.Begin(t.Context(), "00000000-0000-0000-0000-000000000001", 1, message.Cursor{})
+			cur, err := begin(t.Context(), s, "00000000-0000-0000-0000-000000000001", 1, message.Cursor{})
 			for i := 0; i < 5 && err == nil; i++ {
 				var out message.Outcome
 				out, err = s.Write(t.Context(), cur, batchOf(s, run(cur, 2)))

@@ -45,10 +45,22 @@ func (s *Stream) scanCursor(ctx context.Context, conn *pgxpool.Conn, incarnation
 // Begin makes the row of a new incarnation, whose messages from start on are
 // this row's matter and which stands at last. Messages from start to last are
 // in no table: they become a gap. If another node was first, its row stays.
-func (s *Stream) Begin(ctx context.Context, incarnation string, start uint64, last message.Cursor) (message.Cursor, error) {
+//
+// What Postgres has of the incarnations before was found out with newest as the
+// latest of them (the zero cursor if there was none). If it is not, or stands
+// elsewhere, a batch was stored or Postgres was restored meanwhile: the error is
+// message.ErrMoved.
+func (s *Stream) Begin(ctx context.Context, newest message.Cursor, incarnation string, start uint64, last message.Cursor) (message.Cursor, error) {
 	err := s.inTransaction(ctx, "enter the stream", func(ctx context.Context, conn *pgxpool.Conn) error {
+		now, err := s.lockNewest(ctx, conn)
+		if err != nil || now.Incarnation == incarnation {
+			return err
+		}
+		if now != newest {
+			return message.ErrMoved
+		}
 		var id int64
-		err := conn.QueryRow(ctx, `INSERT INTO landfall.streams
+		err = conn.QueryRow(ctx, `INSERT INTO landfall.streams
 				(cluster, name, incarnation, start_seq, last_seq, last_time, last_msg_id)
 				VALUES ($1, $2, $3::text::uuid, $4, $5, $6, $7)
 				ON CONFLICT (cluster, name, incarnation) DO NOTHING RETURNING id`,

@@ -22,7 +22,7 @@ func TestFindAndBegin(t *testing.T) {
 	if cur, found, err := s.Find(t.Context(), incarnation); err != nil || found || cur != (message.Cursor{}) {
 		t.Fatal(cur, found, err)
 	}
-	first, err := s.Begin(t.Context(), incarnation, 1, message.Cursor{})
+	first, err := begin(t.Context(), s, incarnation, 1, message.Cursor{})
 	if err != nil || first.Seq != 0 || first.Incarnation != incarnation || !first.Last.Time.IsZero() {
 		t.Fatalf("%+v: %v", first, err)
 	}
@@ -33,7 +33,7 @@ func TestFindAndBegin(t *testing.T) {
 		t.Errorf("%+v: %v", found, err)
 	}
 	// Once entered it stays.
-	if again, err := s.Begin(t.Context(), incarnation, 7, message.Cursor{Seq: 9}); err != nil || !sameCursor(again, cur) {
+	if again, err := begin(t.Context(), s, incarnation, 7, message.Cursor{Seq: 9}); err != nil || !sameCursor(again, cur) {
 		t.Errorf("%+v: %v", again, err)
 	}
 	// A message without an id, or with an odd one, has a fingerprint too.
@@ -78,7 +78,7 @@ func TestBeginBehindAGap(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	s := d.node("n1").Stream("S")
-	cur, err := s.Begin(t.Context(), uuid.NewString(), 1, message.Cursor{Seq: 5})
+	cur, err := begin(t.Context(), s, uuid.NewString(), 1, message.Cursor{Seq: 5})
 	if err != nil || cur.Seq != 5 {
 		t.Fatal(cur, err)
 	}
@@ -88,7 +88,7 @@ func TestBeginBehindAGap(t *testing.T) {
 	}
 	// A stream whose tail was lost goes on behind what is common, without a gap.
 	m := ordinary(40)
-	next, err := s.Begin(t.Context(), uuid.NewString(), 41, message.Cursor{Seq: 40, Last: m.Fingerprint()})
+	next, err := begin(t.Context(), s, uuid.NewString(), 41, message.Cursor{Seq: 40, Last: m.Fingerprint()})
 	if err != nil || next.Seq != 40 || !next.Last.Equal(m.Fingerprint()) {
 		t.Fatalf("%+v: %v", next, err)
 	}
@@ -109,7 +109,7 @@ func TestBeginRace(t *testing.T) {
 		g, ctx := errgroup.WithContext(t.Context())
 		for i, s := range streams {
 			g.Go(func() (err error) {
-				curs[i], err = s.Begin(ctx, incarnation, 1, message.Cursor{Seq: uint64(3 * i)})
+				curs[i], err = begin(ctx, s, incarnation, 1, message.Cursor{Seq: uint64(3 * i)})
 				return err
 			})
 		}
@@ -120,6 +120,77 @@ func TestBeginRace(t *testing.T) {
 			t.Errorf("%+v", curs)
 		}
 		d.world(curs[0].StreamID)
+	}
+}
+
+// Where an incarnation begins is right only as long as Postgres stands where
+// it stood when that was found out.
+func TestBeginFence(t *testing.T) {
+	t.Parallel()
+	for name, meanwhile := range map[string]func(d *database, s *Stream, cur message.Cursor){
+		"a batch was stored":      func(d *database, s *Stream, cur message.Cursor) { d.write(s, cur, run(cur, 1)) },
+		"another one was entered": func(d *database, s *Stream, _ message.Cursor) { d.enter(s) },
+		"restored to before": func(d *database, s *Stream, cur message.Cursor) {
+			d.exec(`UPDATE landfall.streams SET last_seq = 1 WHERE id = $1`, cur.StreamID)
+		},
+		"restored to before there was any": func(d *database, s *Stream, cur message.Cursor) {
+			d.exec(`DELETE FROM landfall.streams WHERE id = $1`, cur.StreamID)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			s, cur := d.stream()
+			cur = d.write(s, cur, run(cur, 3)).Cursor
+			newest, err := s.Newest(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			meanwhile(d, s, cur)
+			incarnation := uuid.NewString()
+			if cur, err := s.Begin(t.Context(), newest, incarnation, 4, message.Cursor{Seq: 3}); !errors.Is(err, message.ErrMoved) {
+				t.Errorf("begun at %+v: %v", cur, err)
+			}
+			if _, found, err := s.Find(t.Context(), incarnation); err != nil || found {
+				t.Error(found, err)
+			}
+			if cur, err := begin(t.Context(), s, incarnation, 4, message.Cursor{Seq: 3}); err != nil || cur.Incarnation != incarnation {
+				t.Errorf("the next time: %+v: %v", cur, err)
+			}
+		})
+	}
+}
+
+// A batch that is in hand is waited for.
+func TestBeginWaitsForABatch(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	s, cur := d.stream()
+	newest, err := s.Newest(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := d.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background()) //nolint:errcheck // over by then
+	if _, err := tx.Exec(t.Context(), `UPDATE landfall.streams SET last_seq = 1 WHERE id = $1`, cur.StreamID); err != nil {
+		t.Fatal(err)
+	}
+	begun := make(chan error, 1)
+	go func() {
+		_, err := s.Begin(t.Context(), newest, uuid.NewString(), 1, message.Cursor{})
+		begun <- err
+	}()
+	eventually(t, "the entry waits", func() bool {
+		return one[bool](d, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())`)
+	})
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-begun; !errors.Is(err, message.ErrMoved) {
+		t.Error(err)
 	}
 }
 
@@ -245,20 +316,20 @@ func TestLineage(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	s, cur := d.stream()
-	if newest, found, err := s.Newest(t.Context()); err != nil || !found || newest.StreamID != cur.StreamID {
-		t.Errorf("newest: %+v %v %v", newest, found, err)
+	if newest, err := s.Newest(t.Context()); err != nil || newest.StreamID != cur.StreamID {
+		t.Errorf("newest: %+v %v", newest, err)
 	}
 	d.write(s, cur, run(cur, 5))
 	later := func(m *message.Message) { m.Time = m.Time.Add(time.Hour) }
-	second, err := s.Begin(t.Context(), uuid.NewString(), 4, message.Cursor{Seq: 3})
+	second, err := begin(t.Context(), s, uuid.NewString(), 4, message.Cursor{Seq: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
 	again := run(second, 1)
 	later(&again[0])
 	d.write(s, second, again)
-	if newest, found, err := s.Newest(t.Context()); err != nil || !found || newest.StreamID != second.StreamID || newest.Seq != 4 {
-		t.Errorf("newest: %+v %v %v", newest, found, err)
+	if newest, err := s.Newest(t.Context()); err != nil || newest.StreamID != second.StreamID || newest.Seq != 4 {
+		t.Errorf("newest: %+v %v", newest, err)
 	}
 	for seq, want := range map[uint64]message.Message{3: ordinary(3), 4: again[0], 9: again[0]} {
 		at, f, found, err := s.RowAtOrBelow(t.Context(), seq)

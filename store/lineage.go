@@ -7,26 +7,44 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"landfall/message"
 )
 
-// Newest is the cursor of the stream's latest incarnation, whatever the
-// stream itself is by now. found is false if Postgres knows none.
-func (s *Stream) Newest(ctx context.Context) (cur message.Cursor, found bool, err error) {
+// Newest is the cursor of the stream's latest incarnation, without its
+// fingerprint, whatever the stream itself is by now. It is the zero cursor if
+// Postgres knows none.
+func (s *Stream) Newest(ctx context.Context) (message.Cursor, error) {
 	ctx, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
-	var seq int64
-	err = s.pool.QueryRow(ctx, `SELECT id, incarnation::text, last_seq FROM landfall.streams
-			WHERE cluster = $1 AND name = $2 ORDER BY id DESC LIMIT 1`, s.cluster, s.name).Scan(&cur.StreamID, &cur.Incarnation, &seq)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return cur, false, nil
-	}
+	cur, err := scanNewest(s.pool.QueryRow(ctx, newestQuery, s.cluster, s.name))
 	if err != nil {
-		return cur, false, explain("read the latest incarnation", err)
+		return cur, explain("read the latest incarnation", err)
+	}
+	return cur, nil
+}
+
+// lockNewest is Newest behind the row's lock, where no batch is under way.
+func (s *Stream) lockNewest(ctx context.Context, conn *pgxpool.Conn) (message.Cursor, error) {
+	if _, err := scanNewest(conn.QueryRow(ctx, newestQuery+" FOR UPDATE", s.cluster, s.name)); err != nil {
+		return message.Cursor{}, err
+	}
+	// Another node may have entered a later one while this one waited.
+	return scanNewest(conn.QueryRow(ctx, newestQuery, s.cluster, s.name))
+}
+
+const newestQuery = `SELECT id, incarnation::text, last_seq FROM landfall.streams
+	WHERE cluster = $1 AND name = $2 ORDER BY id DESC LIMIT 1`
+
+func scanNewest(row pgx.Row) (cur message.Cursor, err error) {
+	var seq int64
+	err = row.Scan(&cur.StreamID, &cur.Incarnation, &seq)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return message.Cursor{}, nil
 	}
 	cur.Seq = uint64(seq)
-	return cur, true, nil
+	return cur, err
 }
 
 // RowAtOrBelow returns the last sequence at or below seq that is a row or a

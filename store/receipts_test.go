@@ -139,7 +139,7 @@ func TestReceiptsOfIncarnations(t *testing.T) {
 	d := newDatabase(t)
 	s := d.node("n1").Stream("S")
 	d.everything(s)
-	cur, err := s.Begin(t.Context(), uuid.NewString(), 5, message.Cursor{Seq: 4, Last: message.Fingerprint{Time: moment(4), ID: "a"}})
+	cur, err := begin(t.Context(), s, uuid.NewString(), 5, message.Cursor{Seq: 4, Last: message.Fingerprint{Time: moment(4), ID: "a"}})
 	if err != nil {
 		t.Fatal(err)
 	}

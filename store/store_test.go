@@ -98,10 +98,19 @@ func (d *database) open(c *cluster.Config, node string) *Store {
 	return s
 }
 
+// begin enters an incarnation with nothing happening in between.
+func begin(ctx context.Context, s *Stream, incarnation string, start uint64, last message.Cursor) (message.Cursor, error) {
+	newest, err := s.Newest(ctx)
+	if err != nil {
+		return newest, err
+	}
+	return s.Begin(ctx, newest, incarnation, start, last)
+}
+
 // enter begins a new incarnation of the stream, at its first sequence.
 func (d *database) enter(s *Stream) message.Cursor {
 	d.Helper()
-	cur, err := s.Begin(d.Context(), uuid.NewString(), 1, message.Cursor{})
+	cur, err := begin(d.Context(), s, uuid.NewString(), 1, message.Cursor{})
 	if err != nil {
 		d.Fatal(err)
 	}
