@@ -45,7 +45,7 @@ func (k *soak) conclude(ctx context.Context) error {
 		return err
 	}
 	k.report.Found = append(append(k.report.Found, s.Findings()...), found...)
-	if !k.report.Holds() {
+	if k.report.Kept = k.report.Holds(); !k.report.Kept {
 		return ErrBroken
 	}
 	return nil
