@@ -1,15 +1,19 @@
-// Command bench measures Landfall against its limits, in turns in one run on
-// one machine: a private Postgres with fsync on and three real node processes
-// that fsync before they acknowledge.
+// Command bench measures Landfall against its limits, and against what people
+// would use instead, in turns in one run on one machine: a private Postgres
+// with fsync on and three real node processes that fsync before they
+// acknowledge.
 //
-//	go run ./bench                 the drain of a backlog, beside bare COPY
-//	go run ./bench --rounds 5 --messages 200000 --size 256
+//	go run ./bench                       the whole table, in less than 20 minutes
+//	go run ./bench --quick               every line once and small, in less than 2
+//	go run ./bench --only drain,latency  some lines
+//	go run ./bench --json > figures.json
 //
 // Figures are medians with minimum and maximum; what counts is the ratio.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -17,78 +21,141 @@ import (
 	"os/signal"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
 
 type options struct {
 	rounds   int
-	messages int
+	messages int // of a backlog
 	size     int // bytes of a body
+	quick    bool
+	json     bool
+	only     []string
+}
+
+// scaled is n, or in a quick run a tenth of it.
+func (o *options) scaled(n int) int {
+	if o.quick {
+		return n / 10
+	}
+	return n
+}
+
+// lasting is d, or in a quick run a fifth of it.
+func (o *options) lasting(d time.Duration) time.Duration {
+	if o.quick {
+		return d / 5
+	}
+	return d
+}
+
+// line is one measurement. It may give several rows.
+type line struct {
+	name, about string
+	measure     func(context.Context, *options, *progress) ([]row, error)
+}
+
+func lines() []line {
+	return []line{
+		{"drain", "a backlog into Postgres", measureDrain},
+		{"steady", "publish and store at once", measureSteady},
+		{"ndjson", "batches over HTTP", measureNDJSON},
+		{"single", "single messages over HTTP, 64 callers", measureSingle},
+		{"latency", "from publish to visible", measureLatency},
+		{"stored", "ack=stored over HTTP", measureStored},
+		{"failover", "kill -9 and SIGTERM", measureFailover},
+		{"cost", "CPU time and memory", measureCost},
+	}
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	var o options
-	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each line")
-	flag.IntVar(&o.messages, "messages", 200_000, "messages in the backlog")
-	flag.IntVar(&o.size, "size", 256, "bytes of a message body")
-	flag.Parse()
-	if err := run(ctx, o, os.Stdout); err != nil {
+	o, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err == nil {
+		err = run(ctx, o, os.Stdout, os.Stderr)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, o options, w io.Writer) error {
-	s, err := startStage(ctx)
-	if err != nil {
-		return err
+func parse(args []string, help io.Writer) (*options, error) {
+	o := &options{}
+	var only string
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(help)
+	flags.Usage = func() {
+		fmt.Fprintln(help, "go run ./bench [flags]: measures Landfall against its limits. Lines:")
+		for _, l := range lines() {
+			fmt.Fprintf(help, "  %-10s %s\n", l.name, l.about)
+		}
+		flags.PrintDefaults()
 	}
-	defer s.close()
-	fmt.Fprintf(w, "%s, %d cores, %s %s/%s, %d rounds of %d messages of %d bytes\n\n", time.Now().UTC().Format(time.DateOnly),
-		runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, o.rounds, o.messages, o.size)
-	var drained, copied []float64
-	sizes := map[int][]float64{}
-	for round := range o.rounds {
-		d, err := s.drain(ctx, o, round)
+	flags.IntVar(&o.rounds, "rounds", 5, "rounds of each line")
+	flags.IntVar(&o.messages, "messages", 200_000, "messages of a backlog")
+	flags.IntVar(&o.size, "size", 256, "bytes of a message's body")
+	flags.BoolVar(&o.quick, "quick", false, "one small round of each line")
+	flags.BoolVar(&o.json, "json", false, "print JSON")
+	flags.StringVar(&only, "only", "", "these lines, separated by commas")
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	if only != "" {
+		o.only = strings.Split(only, ",")
+	}
+	for _, name := range o.only {
+		if !slices.ContainsFunc(lines(), func(l line) bool { return l.name == name }) {
+			return nil, fmt.Errorf("there is no line %q: see --help", name)
+		}
+	}
+	if o.rounds < 1 || o.messages < 1000 || o.size < 1 {
+		return nil, errors.New("at least one round, 1,000 messages, and 1 byte")
+	}
+	if o.quick {
+		o.rounds, o.messages = 1, o.scaled(o.messages)
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, o *options, out, narration io.Writer) error {
+	r := report{
+		Date: time.Now().UTC().Format(time.DateOnly), Rounds: o.rounds,
+		Machine: fmt.Sprintf("%d cores, %s, %s/%s", runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH),
+	}
+	p := &progress{w: narration, began: time.Now()}
+	for _, l := range lines() {
+		if len(o.only) > 0 && !slices.Contains(o.only, l.name) {
+			continue
+		}
+		p.say("%s: %s", l.name, l.about)
+		rows, err := l.measure(ctx, o, p)
 		if err != nil {
-			return fmt.Errorf("round %d: drain: %w", round+1, err)
+			return fmt.Errorf("%s: %w", l.name, err)
 		}
-		drained = append(drained, d)
-		best := 0.0
-		for _, batch := range copyBatches {
-			c, err := s.copyAlone(ctx, o, batch)
-			if err != nil {
-				return fmt.Errorf("round %d: COPY: %w", round+1, err)
-			}
-			sizes[batch] = append(sizes[batch], c)
-			best = max(best, c)
+		for i := range rows {
+			rows[i].compare()
 		}
-		copied = append(copied, best)
-		fmt.Fprintf(w, "round %d: drain %.0f rows/s, best COPY %.0f rows/s, ratio %.2f\n", round+1, d, best, d/best)
+		r.Rows = append(r.Rows, rows...)
 	}
-	fmt.Fprintln(w)
-	line(w, "drain", drained)
-	for _, batch := range copyBatches {
-		line(w, fmt.Sprintf("COPY alone, batches of %d", batch), sizes[batch])
+	if o.json {
+		return r.json(out)
 	}
-	line(w, "COPY alone, best of each round", copied)
-	ratios := make([]float64, o.rounds)
-	for i := range ratios {
-		ratios[i] = drained[i] / copied[i]
-	}
-	fmt.Fprintf(w, "%-36s %10.2f  (%.2f to %.2f)\n", "ratio", median(ratios), slices.Min(ratios), slices.Max(ratios))
-	return nil
+	return r.markdown(out)
 }
 
-func line(w io.Writer, name string, figures []float64) {
-	fmt.Fprintf(w, "%-36s %10.0f  (%.0f to %.0f) rows/s\n", name, median(figures), slices.Min(figures), slices.Max(figures))
+// progress tells what is going on.
+type progress struct {
+	w     io.Writer
+	began time.Time
 }
 
-func median(figures []float64) float64 {
-	sorted := slices.Sorted(slices.Values(figures))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+func (p *progress) say(format string, args ...any) {
+	fmt.Fprintf(p.w, "%6.1fs  %s\n", time.Since(p.began).Seconds(), fmt.Sprintf(format, args...))
 }

@@ -5,16 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"landfall/drill"
 	"landfall/pgserver"
 )
 
-// upWithin is how long the stage may take to stand.
-const upWithin = time.Minute
+// upWithin is how long the stage may take to stand, and any wait on it.
+const upWithin = 2 * time.Minute
 
 // stage is what is measured: Postgres and three nodes.
 type stage struct {
@@ -23,9 +26,12 @@ type stage struct {
 	cluster *drill.Cluster
 	watch   *drill.Watch
 	db      *pgxpool.Pool
+	nc      *nats.Conn
+	js      jetstream.JetStream
 }
 
-func startStage(ctx context.Context) (_ *stage, err error) {
+// startStage starts everything anew, so that no line sees another's traces.
+func startStage(ctx context.Context, o drill.Options) (_ *stage, err error) {
 	s := &stage{}
 	defer func() {
 		if err != nil {
@@ -35,14 +41,14 @@ func startStage(ctx context.Context) (_ *stage, err error) {
 	if s.dir, err = os.MkdirTemp("", "landfall-bench-"); err != nil {
 		return nil, err
 	}
-	binary, err := drill.BuildBinary(ctx, s.dir)
-	if err != nil {
+	if o.Binary, err = drill.BuildBinary(ctx, s.dir); err != nil {
 		return nil, err
 	}
 	if s.pg, err = pgserver.Start(ctx, pgserver.Options{Settings: map[string]string{"max_wal_size": "4GB"}}); err != nil {
 		return nil, err
 	}
-	if s.cluster, err = drill.NewCluster(drill.Options{Binary: binary, DatabaseURL: s.pg.URL(), MaxBytes: "4GiB"}); err != nil {
+	o.DatabaseURL, o.MaxBytes = s.pg.URL(), "8GiB"
+	if s.cluster, err = drill.NewCluster(o); err != nil {
 		return nil, err
 	}
 	up, cancel := context.WithTimeout(ctx, upWithin)
@@ -56,13 +62,26 @@ func startStage(ctx context.Context) (_ *stage, err error) {
 	if err = s.watch.AwaitCursor(up, drill.Stream, 0, upWithin); err != nil {
 		return nil, err
 	}
-	s.db, err = pgxpool.New(ctx, s.pg.URL())
+	if s.db, err = pgxpool.New(ctx, s.pg.URL()); err != nil {
+		return nil, err
+	}
+	if s.nc, err = s.cluster.Dial("bench"); err != nil {
+		return nil, err
+	}
+	s.js, err = jetstream.New(s.nc, jetstream.WithPublishAsyncMaxPending(asyncPending))
 	return s, err
 }
+
+// asyncPending is how many messages nats.go may have on the way. More than its
+// default, as whoever wants speed would set it.
+const asyncPending = 4096
 
 // close takes everything down, in the reverse order.
 func (s *stage) close() {
 	var errs []error
+	if s.nc != nil {
+		s.nc.Close()
+	}
 	if s.db != nil {
 		s.db.Close()
 	}
@@ -79,4 +98,50 @@ func (s *stage) close() {
 	if err := errors.Join(errs...); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: clean up:", err)
 	}
+}
+
+// publishAsync fills a stream through the client port as fast as nats.go goes,
+// with ids, and returns messages a second, the last acknowledgement included.
+func (s *stage) publishAsync(ctx context.Context, subject string, n, size int) (float64, error) {
+	body, run := text(size), nats.NewInbox()
+	var failed error
+	var once sync.Once
+	began := time.Now()
+	acks := make([]jetstream.PubAckFuture, 0, n)
+	for i := range n {
+		ack, err := s.js.PublishMsgAsync(&nats.Msg{Subject: subject, Data: body, Header: nats.Header{
+			jetstream.MsgIDHeader: {fmt.Sprintf("%s/%d", run, i)}}}, jetstream.WithStallWait(10*time.Second))
+		if err != nil {
+			return 0, fmt.Errorf("publish: %w", err)
+		}
+		acks = append(acks, ack)
+	}
+	for _, ack := range acks {
+		select {
+		case <-ack.Ok():
+		case err := <-ack.Err():
+			once.Do(func() { failed = fmt.Errorf("publish: %w", err) })
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+	return float64(n) / time.Since(began).Seconds(), failed
+}
+
+// lastSeq is the last sequence of the stream.
+func (s *stage) lastSeq(ctx context.Context, stream string) (uint64, error) {
+	st, err := s.js.Stream(ctx, stream)
+	if err != nil {
+		return 0, err
+	}
+	return st.CachedInfo().State.LastSeq, nil
+}
+
+// settle waits until Postgres has what the stream has.
+func (s *stage) settle(ctx context.Context, stream string) error {
+	last, err := s.lastSeq(ctx, stream)
+	if err != nil {
+		return err
+	}
+	return s.watch.AwaitCursor(ctx, stream, last, upWithin)
 }
