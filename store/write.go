@@ -41,6 +41,16 @@ func (s *Stream) write(ctx context.Context, cur message.Cursor, b *message.Batch
 	}
 	defer conn.Release()
 	merging := s.repeating
+	if !merging && len(b.Messages) <= smallBatch {
+		// What Postgres refuses here COPY tells apart.
+		out, err := s.insertBatch(ctx, conn, cur, b)
+		if err == nil {
+			s.streak.good()
+		}
+		if err == nil || errors.Is(err, message.ErrMoved) || classify(err) == outage {
+			return out, err
+		}
+	}
 	if !merging {
 		out, err := s.copyBatch(ctx, conn, cur, b)
 		if err == nil {
