@@ -24,10 +24,12 @@ Examples:
 
 	app --node n1
 	app run --node n2 --config /etc/landfall/cluster.yaml
-	app --node n3 --log-level debug 2> n3.log`)
+	app --node n3 --log-level debug 2> n3.log
+	app --node n1 --pprof 127.0.0.1:6060 & go tool pprof http://127.0.0.1:6060/debug/pprof/profile`)
 	name := nodeFlag(cmd, "The node of cluster.yaml to run").Required().String()
 	config := configFlag(cmd)
 	level := logLevelFlag(cmd)
+	profiles := cmd.Flag("pprof", "Serve Go's profiles at this address of the machine itself").PlaceHolder("127.0.0.1:6060").String()
 	env.do(cmd, func(ctx context.Context) error {
 		cfg, err := loadCluster(*config)
 		if err != nil {
@@ -37,6 +39,11 @@ Examples:
 			return err
 		}
 		log := env.logger(*level)
+		if *profiles != "" {
+			if err := servePprof(ctx, *profiles, log); err != nil {
+				return err
+			}
+		}
 		err = process.Run(ctx, process.Options{
 			Config: cfg, Node: *name, Log: log, Version: readVersions().App,
 			Notify: func(state string) {
