@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -30,8 +31,6 @@ func (m *Mapping) fromEnvelope(c *Column, msg *Message) (Value, error) {
 		if s == "" {
 			return Value{}, nil
 		}
-	case fromPublished:
-		s = msg.Published.UTC().Format(publishedForm)
 	case fromHeader:
 		values := msg.Header[c.Source.name]
 		if len(values) == 0 {
@@ -44,39 +43,39 @@ func (m *Mapping) fromEnvelope(c *Column, msg *Message) (Value, error) {
 			return Value{}, nil
 		}
 	}
-	if err := m.appendString(c.Kind, s); err != nil {
+	m.element = append(m.element[:0], s...)
+	if c.Source.from == fromPublished {
+		m.element = msg.Published.UTC().AppendFormat(m.element, publishedForm)
+	}
+	if err := m.appendString(c.Kind, m.element); err != nil {
 		return Value{}, fmt.Errorf("%s: %w", c.Source, err)
 	}
 	return present(m.arena[start:]), nil
 }
 
 // appendString appends the string's text to the arena.
-func (m *Mapping) appendString(kind Kind, s string) error {
+func (m *Mapping) appendString(kind Kind, s []byte) error {
 	if kind == Bytes {
-		m.arena = append(m.arena, '\\', 'x')
-		m.element = append(m.element[:0], s...)
-		m.arena = hex.AppendEncode(m.arena, m.element)
+		m.arena = hex.AppendEncode(append(m.arena, '\\', 'x'), s)
 		return nil
 	}
-	if strings.IndexByte(s, 0) >= 0 {
+	if bytes.IndexByte(s, 0) >= 0 {
 		return errNUL
 	}
-	if !utf8.ValidString(s) {
+	if !utf8.Valid(s) {
 		return errUTF8
 	}
-	start := len(m.arena)
 	var err error
-	if kind == JSON {
+	switch {
+	case kind == JSON:
 		m.arena, err = jsontext.AppendQuote(m.arena, s)
 		return err
+	case kind == Time:
+		err = checkTime(s)
+	case kind.isArray():
+		err = checkLiteral(kind, s)
 	}
 	m.arena = append(m.arena, s...)
-	switch {
-	case kind == Time:
-		err = checkTime(m.arena[start:])
-	case kind.isArray():
-		err = checkLiteral(kind, m.arena[start:])
-	}
 	return err
 }
 

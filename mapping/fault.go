@@ -32,6 +32,9 @@ var errUTF8 = errors.New("invalid UTF-8, which Postgres' text cannot hold")
 // What kind of fault it is follows from the bytes at its place: the decoder
 // tells it in texts only.
 func syntaxFault(body []byte, err error) error {
+	if errors.Is(err, io.EOF) {
+		return errors.New("not JSON: the body is blank")
+	}
 	var syntax *jsontext.SyntacticError
 	if !errors.As(err, &syntax) {
 		return fmt.Errorf("not JSON: %w", err)

@@ -68,7 +68,7 @@ type Mapping struct {
 	raw     [][]byte // JSON found at each slot, in the body itself; nil: none
 	name    []byte   // the object name at hand, unquoted
 	arena   []byte   // texts of the row that are not in the body as they are
-	element []byte   // text of the array's element at hand
+	element []byte   // text of the array's element, or of the envelope's part, at hand
 }
 
 // New makes a mapping of the columns, in their order. It fails where no
