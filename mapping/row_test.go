@@ -202,6 +202,7 @@ func TestKinds(t *testing.T) {
 		{Bytes, `"aGk=="`, "refused: $.v: not base64, at character 5"},
 		{Bytes, `"a"`, "refused: $.v: not base64, at character 1"},
 		{Bytes, `"+_+_"`, "refused: $.v: not base64, at character 1"},
+		{Bytes, `"aGl"`, "refused: $.v: not base64, at character 3"}, // bits left over: something was cut off
 		{Bytes, `"aG k"`, "refused: $.v: not base64, at character 3"},
 		{Bytes, `"\u0000"`, "refused: $.v: not base64, at character 1"},
 		{Bytes, `"\\x6869"`, "refused: $.v: not base64, at character 1"},
