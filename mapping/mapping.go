@@ -123,6 +123,7 @@ func build(columns []Column) *Mapping {
 			m.wanted = root
 		}
 	}
+	// Without a column from the body the root is a node that nobody reads.
 	m.raw = make([][]byte, root.number(0))
 	for i, n := range nodes {
 		m.slots[i] = -1
@@ -159,8 +160,9 @@ func (m *Mapping) Only(names ...string) *Mapping {
 //
 // The error, always an *Error, says why the message cannot be a row; dst is
 // then as it was. The whole body is read, also where no column wants it, so a
-// fault in any of it refuses the message; a body that no column takes anything
-// from is not looked at.
+// fault in any of it refuses the message (an escaped NUL only where a column
+// takes it: it is proper JSON); a body that no column takes anything from is
+// not looked at.
 func (m *Mapping) Row(dst []Value, msg Message) ([]Value, error) {
 	m.arena = m.arena[:0]
 	if m.wanted != nil {
