@@ -29,7 +29,7 @@ func addDrill(app *fisk.Application, env *env) {
 	asJSON := cmd.Flag("json", "Print the report (or the list) as JSON, and the story to stderr").UnNegatableBool()
 	env.do(cmd, func(ctx context.Context) error {
 		if *words != "" {
-			o.Faults = strings.Split(*words, ",")
+			o.Faults = strings.FieldsFunc(*words, func(r rune) bool { return r == ',' || r == ' ' })
 		}
 		chosen, err := drill.ChooseFaults(o.Faults)
 		if err != nil {
@@ -41,8 +41,8 @@ func addDrill(app *fisk.Application, env *env) {
 		if o.Duration <= 0 {
 			return misuse(fmt.Errorf("--duration %s: must be more than 0", o.Duration), "")
 		}
-		if o.Rate <= 0 {
-			return misuse(fmt.Errorf("--rate %v: must be more than 0", o.Rate), "")
+		if !(o.Rate > 0 && o.Rate <= maxDrillRate) { // NaN is neither
+			return misuse(fmt.Errorf("--rate %v: must be more than 0, and at most %d", o.Rate, maxDrillRate), "")
 		}
 		if o.Seed = *seed; !seeded {
 			o.Seed = uint64(rand.Uint32())
@@ -51,15 +51,22 @@ func addDrill(app *fisk.Application, env *env) {
 	})
 }
 
+// maxDrillRate is more than the publishers of a drill can offer.
+const maxDrillRate = 1_000_000
+
 const drillHelp = `Starts a private Postgres and three nodes in a temporary directory, publishes to them all the time, and lets one round
 of faults after another happen: processes are killed, frozen and restarted, cables pulled, disks filled, stalled and cut
 off from power, Postgres killed, locked, restored from a copy, cut off in the middle of a COMMIT, streams deleted by hand.
 After each round it waits until all has recovered, and measures. In the end it holds what was promised (a ledger of
-every message) against the streams and the tables. The last line is the proof; the exit code is 0 only if nothing is lost,
-twice or unexplained.
+every message) against the streams and the tables. The last line is the proof. The exit code is 0 only if nothing is lost,
+twice or unexplained, nothing good is refused, all recovers within a minute after each round, the nodes' replicas agree, and
+no node leaks, panics or fails to stop.
 
 As root on Linux, with ip (iproute2) and mkfs.ext4, each node has a network namespace and a disk of its own. Without,
 the faults that need them are left out, and the report says so.
+
+A seed repeats the faults of a run with the same --faults, where the same ones can be had; their effects depend on the
+moment. In a run that comes to each of its faults three times, Postgres is away for three minutes once.
 
 It ignores DATABASE_URL, .env and cluster.yaml. Ctrl-C ends it and cleans up. What is found leaves the directory behind.
 

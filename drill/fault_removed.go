@@ -32,33 +32,31 @@ type cursorAt struct {
 // be stored; then they are rows, and no gap.
 func removeMessages(ctx context.Context, s *Site, a Act) error {
 	at, err := s.removeUnstored(ctx, a)
-	if err != nil || at == nil || ctx.Err() != nil {
+	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	return s.judgeGap(ctx, a, *at)
+	return s.judgeGap(ctx, a, at)
 }
 
 // removeUnstored locks the table, waits until there are messages that are not
-// stored, purges some of them, and lets Postgres go on. It returns nil if none
-// came.
-func (s *Site) removeUnstored(ctx context.Context, a Act) (removed *cursorAt, err error) {
+// stored, purges some of them, and lets Postgres go on. It is an error if
+// none came.
+func (s *Site) removeUnstored(ctx context.Context, a Act) (at cursorAt, err error) {
 	tx, err := s.SQL.Begin(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("keep Postgres from storing: %w", err)
+		return at, fmt.Errorf("keep Postgres from storing: %w", err)
 	}
 	defer func() {
 		undo, cancel := undoing(ctx)
 		defer cancel()
 		err = errors.Join(err, tx.Rollback(undo))
 	}()
-	at, err := s.lockedCursor(ctx, tx)
-	if err != nil {
-		return nil, fmt.Errorf("keep Postgres from storing: %w", err)
+	if at, err = s.lockedCursor(ctx, tx); err != nil {
+		return at, fmt.Errorf("keep Postgres from storing: %w", err)
 	}
 	came, err := s.awaitBehind(ctx, at)
 	if err != nil || !came {
-		s.Say("  %s: not enough is published, or it is another stream now: left alone", a.Fault.Name)
-		return nil, nil //nolint:nilerr // the moment was not right
+		return at, errors.Join(errors.New("not enough is published, or it is another stream now: left alone"), err)
 	}
 	from, to := at.seq+1, at.seq+removedCount
 	s.Say("  %s: %d to %d are purged, which Postgres does not have", a.Fault.Name, from, to)
@@ -66,14 +64,14 @@ func (s *Site) removeUnstored(ctx context.Context, a Act) (removed *cursorAt, er
 	// Below that sequence; 0 would be everything.
 	purge := map[string]uint64{"seq": to + 1}
 	if err := insist(ctx, func(ctx context.Context) error { return s.ask(ctx, "STREAM.PURGE."+Stream, purge, nil) }); err != nil {
-		return nil, err
+		return at, err
 	}
 	// What a sink had in hand before, it is to give up.
 	if _, err := s.SQL.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'landfall %'`); err != nil {
-		return nil, fmt.Errorf("end the nodes' sessions: %w", err)
+		return at, fmt.Errorf("end the nodes' sessions: %w", err)
 	}
 	pause(ctx, a.Hold)
-	return &at, nil
+	return at, nil
 }
 
 // lockedCursor keeps everybody from the table: then no batch is between its

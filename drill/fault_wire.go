@@ -2,6 +2,7 @@ package drill
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -92,8 +93,7 @@ func cutAt(points ...point) func(context.Context, *Site, Act) error {
 		node := s.trap(ctx, pointPatience, func(way *pgproxy.Proxy) *pgproxy.Trap {
 			return way.CutAt(pgproxy.Point{Statement: p.statement, After: p.after, Moment: p.moment}, nth)
 		})
-		s.sayTrapped(a, node, "connection cut "+momentName(p.moment))
-		return nil
+		return s.sayTrapped(a, node, "connection cut "+momentName(p.moment))
 	}
 }
 
@@ -105,16 +105,15 @@ func holdCommit(ctx context.Context, s *Site, a Act) error {
 	node := s.trap(ctx, pointPatience+a.Hold, func(way *pgproxy.Proxy) *pgproxy.Trap {
 		return way.HoldAt(pgproxy.Point{Statement: isCommit, After: isCopy, Moment: moment}, 1+chance.IntN(pointWithin), a.Hold)
 	})
-	s.sayTrapped(a, node, "COMMIT held for "+a.Hold.String()+" "+momentName(moment))
-	return nil
+	return s.sayTrapped(a, node, "COMMIT held for "+a.Hold.String()+" "+momentName(moment))
 }
 
-func (s *Site) sayTrapped(a Act, node, what string) {
+func (s *Site) sayTrapped(a Act, node, what string) error {
 	if node == "" {
-		s.Say("  %s: nothing was stored within %s; nothing happened", a.Fault.Name, pointPatience)
-		return
+		return fmt.Errorf("nothing was stored within %s", pointPatience)
 	}
 	s.Say("  %s: %s, %s", a.Fault.Name, node, what)
+	return nil
 }
 
 // trap sets a trap on every node's way, so that it is whoever stores who comes

@@ -24,16 +24,20 @@ type meter struct {
 	longestPublished time.Duration
 }
 
-// stillness is how long a number has not moved.
+// stillness is how long a number has not grown.
 type stillness struct {
 	value   int64
 	since   time.Time
 	longest time.Duration
 }
 
-// look takes the number as it is now. While nothing waits, nothing is still.
+// look takes the number as it is now. While nothing waits, nothing is still. A
+// number that falls (Postgres is an older copy now) has not moved on.
 func (s *stillness) look(value int64, waiting bool, now time.Time) {
-	if value != s.value || !waiting || s.since.IsZero() {
+	if value < s.value {
+		s.value = value
+	}
+	if value > s.value || !waiting || s.since.IsZero() {
 		s.value, s.since = value, now
 		return
 	}
@@ -89,9 +93,10 @@ func (m *meter) watchRows(ctx context.Context) error {
 		t := m.ledger.Tally()
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if stored != m.storedNow {
-			m.storedNow, m.ackedThen = stored, t.Acked
+		if stored > m.storedNow {
+			m.ackedThen = t.Acked
 		}
+		m.storedNow = stored
 		m.stored.look(stored, t.Acked > m.ackedThen, time.Now())
 	})
 }

@@ -23,6 +23,9 @@ func TestStillness(t *testing.T) {
 		{700, 5, true, 200}, // it counts from when something waited
 		{710, 9, true, 200},
 		{760, 9, true, 200},
+		{900, 3, true, 200}, // less is no progress
+		{990, 3, true, 280},
+		{999, 4, true, 280},
 	} {
 		s.look(look.value, look.waiting, at(look.ms))
 		if s.longest != look.longest*time.Millisecond {

@@ -155,28 +155,21 @@ func FaultGroups() []string {
 }
 
 // ChooseFaults are the faults of some groups or names; all of them if none is
-// given. A word that is neither is an error.
+// given. A word that is neither is an error. Their order does not depend on that
+// of the words, so that a seed means the same plan.
 func ChooseFaults(words []string) ([]Fault, error) {
 	all := faults()
 	if len(words) == 0 {
 		return all, nil
 	}
-	var chosen []Fault
+	is := func(f Fault, w string) bool { return f.Name == w || f.Group == w }
 	for _, w := range words {
-		found := false
-		for _, f := range all {
-			if f.Name != w && f.Group != w {
-				continue
-			}
-			found = true
-			if !slices.ContainsFunc(chosen, func(c Fault) bool { return c.Name == f.Name }) {
-				chosen = append(chosen, f)
-			}
-		}
-		if !found {
+		if !slices.ContainsFunc(all, func(f Fault) bool { return is(f, w) }) {
 			return nil, fmt.Errorf("there is no fault %q; there are the groups %s, and the faults that `app drill --list` shows",
 				w, strings.Join(FaultGroups(), ", "))
 		}
 	}
-	return chosen, nil
+	return slices.DeleteFunc(all, func(f Fault) bool {
+		return !slices.ContainsFunc(words, func(w string) bool { return is(f, w) })
+	}), nil
 }

@@ -112,7 +112,7 @@ func (d *HTTPDoor) tryBatch(ctx context.Context, subject, key string, body []byt
 	switch status := resp.StatusCode; {
 	case status == http.StatusOK && json.Unmarshal(text, &answer) == nil && answer.Messages == lines:
 		return answer.Duplicates > 0, nil
-	case status >= 400 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout:
+	case status >= 400 && !repeatable(status):
 		return false, &Refusal{Reason: fmt.Sprintf("batch %s: status %d: %s", key, status, text)}
 	default:
 		return false, fmt.Errorf("publish batch %s: status %d: %s", key, status, text)

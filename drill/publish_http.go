@@ -83,8 +83,13 @@ type StatusError struct {
 
 func (e *StatusError) Error() string { return fmt.Sprintf("publish: status %d: %s", e.Status, e.Body) }
 
-// readAnswer takes the endpoint at its word: 200 is a promise, 429 and 5xx
-// are to be repeated, and any other status is a definite no.
+// repeatable tells answers that say nothing of the message.
+func repeatable(status int) bool {
+	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
+}
+
+// readAnswer takes the endpoint at its word: 200 is a promise, 408, 429 and
+// 5xx are to be repeated, and any other status is a definite no.
 func readAnswer(status int, body []byte) (Receipt, error) {
 	switch {
 	case status == http.StatusOK:
@@ -100,7 +105,7 @@ func readAnswer(status int, body []byte) (Receipt, error) {
 			return Receipt{}, fmt.Errorf("publish: answer names no stream and sequence: %s", body)
 		}
 		return Receipt{Stream: ok.Stream, Seq: ok.Seq, Duplicate: ok.Duplicate}, nil
-	case status == http.StatusTooManyRequests || status >= 500:
+	case repeatable(status):
 		return Receipt{}, &StatusError{status, string(body)}
 	default:
 		return Receipt{}, &Refusal{Reason: fmt.Sprintf("status %d: %s", status, body)}

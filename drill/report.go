@@ -22,6 +22,7 @@ type Report struct {
 	Fresh    map[string]Vitals `json:"fresh"`    // what the nodes took at rest, before any load
 	Rested   map[string]Vitals `json:"rested"`   // and in the end
 	Verdict  Verdict           `json:"verdict"`
+	Kept     bool              `json:"holds"` // every promise, see Holds
 	Found    []string          `json:"found"` // breaches beside the verdict's own, in words
 	Evidence string            `json:"evidence,omitempty"`
 

@@ -55,7 +55,11 @@ func (r *Report) Print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\n%d faults in %d rounds · recovered after p50 %s, p99 %s, max %s · unknown %d of %d (%.3f %%)\n",
 		r.Faults, r.Rounds, seconds(all.P50), seconds(all.P99), seconds(all.Max), v.Unknown, v.Offered, unknown)
-	fmt.Fprintln(w, v.Proof())
+	proof := v.Proof()
+	if n := len(r.Found); n > 0 {
+		proof += fmt.Sprintf(" · other findings %d", n)
+	}
+	fmt.Fprintln(w, proof)
 }
 
 func (r *Report) printKinds(w io.Writer) {

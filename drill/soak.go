@@ -74,6 +74,9 @@ func Soak(ctx context.Context, o SoakOptions) (report *Report, err error) {
 	}
 	if k.site.Cluster != nil && (o.Keep || err != nil && ctx.Err() == nil) {
 		k.report.Evidence = k.keepEvidence()
+		if k.report.Verdict.Offered == 0 && k.report.Evidence != "" { // otherwise the report says it
+			k.n.say("ledger, logs and cluster.yaml are in %s", k.report.Evidence)
+		}
 	}
 	return k.report, err
 }
@@ -103,6 +106,7 @@ func (k *soak) run(ctx context.Context) error {
 	if k.report.Fresh, err = k.site.Cluster.Rest(ctx); err != nil {
 		return err
 	}
+	k.began = time.Now()
 	if err := k.underLoad(ctx, k.storm); err != nil {
 		return err
 	}
@@ -134,7 +138,6 @@ func (k *soak) chooseHere() {
 
 // storm lets one round of faults after another happen, until the time is over.
 func (k *soak) storm(ctx context.Context) error {
-	k.began = time.Now()
 	k.n.say("%s of faults begin, at %.0f messages a second", k.Duration, k.Rate)
 	for time.Since(k.began) < k.Duration {
 		if err := k.round(ctx, k.plan.Next()); err != nil {

@@ -2,10 +2,14 @@ package drill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // describe enters what the figures have to be read with.
@@ -23,27 +27,71 @@ func (k *soak) describe(ctx context.Context) error {
 func (k *soak) conclude(ctx context.Context) error {
 	s := k.site
 	k.n.say("the faults are over: waiting until Postgres has everything")
-	if _, err := k.recovery(ctx); err != nil {
+	if err := k.heal(ctx); err != nil {
 		return err
 	}
 	k.n.say("holding the replicas against each other")
-	found, err := Replicas(ctx, s.Conn, Stream, s.nodeNames())
+	found := k.holdReplicas(ctx)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	panicked, err := k.panics()
 	if err != nil {
 		return err
 	}
-	if k.report.Rested, err = s.Cluster.Rest(ctx); err != nil {
-		return err
-	}
-	found = append(found, Growth(k.report.Fresh, k.report.Rested)...)
+	found = append(found, panicked...)
 	k.n.say("holding the ledger against the tables")
 	if k.report.Verdict, err = Check(ctx, s.Server.URL(), s.Ledger); err != nil {
 		return err
 	}
 	k.report.Found = append(append(k.report.Found, s.Findings()...), found...)
-	if !k.report.Holds() {
+	if k.report.Kept = k.report.Holds(); !k.report.Kept {
 		return ErrBroken
 	}
 	return nil
+}
+
+// heal waits until all has recovered; nodes may still end by themselves.
+func (k *soak) heal(ctx context.Context) error {
+	watched, unwatch := context.WithCancel(ctx)
+	defer unwatch()
+	var watcher errgroup.Group
+	watcher.Go(func() error { return k.supervise(watched) })
+	_, err := k.recovery(ctx)
+	unwatch()
+	return errors.Join(err, watcher.Wait())
+}
+
+// holdReplicas compares what the nodes have, and measures them at rest. What
+// cannot be had is a finding: the ledger is still to be judged.
+func (k *soak) holdReplicas(ctx context.Context) (found []string) {
+	ctx, cancel := context.WithTimeoutCause(ctx, hopeless, fmt.Errorf("no answer after %s", hopeless))
+	defer cancel()
+	found, err := Replicas(ctx, k.site.Conn, Stream, k.site.nodeNames())
+	if err != nil {
+		found = append(found, fmt.Sprintf("hold the replicas against each other: %v", errors.Join(err, context.Cause(ctx))))
+	}
+	if k.report.Rested, err = k.site.Cluster.Rest(ctx); err != nil {
+		return append(found, fmt.Sprintf("measure the nodes at rest: %v", err))
+	}
+	return append(found, Growth(k.report.Fresh, k.report.Rested)...)
+}
+
+// panics are the nodes' logs' lines with which Go's runtime ends a process:
+// such a node is started again and recovers, and is broken all the same.
+func (k *soak) panics() (found []string, err error) {
+	for _, node := range k.site.nodeNames() {
+		text, err := os.ReadFile(k.site.Cluster.LogPath(node))
+		if err != nil {
+			return nil, fmt.Errorf("read the node's log: %w", err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+				found = append(found, node+" ended with "+strings.TrimSpace(line))
+			}
+		}
+	}
+	return found, nil
 }
 
 // keepEvidence moves what explains a finding to a directory that stays, and

@@ -47,8 +47,8 @@ func (k *soak) underLoad(ctx context.Context, story func(context.Context) error)
 	load := Load{
 		Rate: k.Rate * (1 - batchShare), Patience: soakPatience, Gate: s.Gate, Stop: stop,
 		Ways: []Way{
-			{Name: "http", Door: http, Publishers: soakHTTP, Compose: soakCompose(run, "http")},
-			{Name: "nats", Door: client, Publishers: soakNATS, Compose: soakCompose(run, "nats")},
+			{Name: "http", Door: noRefusals{http, s.Found}, Publishers: soakHTTP, Compose: soakCompose(run, "http")},
+			{Name: "nats", Door: noRefusals{client, s.Found}, Publishers: soakNATS, Compose: soakCompose(run, "nats")},
 		},
 	}
 
@@ -79,6 +79,21 @@ func (k *soak) underLoad(ctx context.Context, story func(context.Context) error)
 	err = g.Wait()
 	unwatch()
 	return errors.Join(err, watchers.Wait())
+}
+
+// noRefusals is a door that has nothing to refuse for good: whatever it does
+// refuse is a finding, also where an attempt before leaves the outcome unknown.
+type noRefusals struct {
+	Door
+	found func(format string, args ...any)
+}
+
+func (d noRefusals) Try(ctx context.Context, attempt int, m Message) (Receipt, error) {
+	r, err := d.Door.Try(ctx, attempt, m)
+	if no := (*Refusal)(nil); errors.As(err, &no) {
+		d.found("%s was refused for good: %v", m.ID, err)
+	}
+	return r, err
 }
 
 // soakCompose makes messages of a run, most of them as the demo's.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -77,9 +78,13 @@ func (n *Node) giveAway(ctx context.Context, infoSubject, stepDownSubject string
 	for leads() {
 		if time.Since(asked) > apiTimeout {
 			asked = time.Now()
-			if !n.stepDown(ctx, infoSubject, stepDownSubject) {
-				return
+			err := n.stepDown(ctx, infoSubject, stepDownSubject)
+			if err != nil {
+				n.log.Debug("hand over leadership", "group", infoSubject, "error", err)
 			}
+			if errors.Is(err, errNoSuccessor) {
+				return
+			} // otherwise it is asked again, as long as there is time
 		}
 		select {
 		case <-ctx.Done():
@@ -90,17 +95,18 @@ func (n *Node) giveAway(ctx context.Context, infoSubject, stepDownSubject string
 	}
 }
 
-// stepDown names the best peer to take over. It is false if there is none.
-func (n *Node) stepDown(ctx context.Context, infoSubject, stepDownSubject string) bool {
+// errNoSuccessor tells that no peer can take over leadership.
+var errNoSuccessor = errors.New("nobody can take over leadership")
+
+// stepDown asks a Raft group's leader to make the best peer leader.
+func (n *Node) stepDown(ctx context.Context, infoSubject, stepDownSubject string) error {
 	var i info
 	if err := call(ctx, n.conn, infoSubject, nil, &i); err != nil {
-		n.log.Debug("hand over leadership", "error", err)
-		return true // asked again as long as there is time
+		return err
 	}
 	best := successor(i.Cluster, currentTimers().lostQuorum)
 	if best == "" {
-		n.log.Debug("nobody can take over leadership", "group", infoSubject)
-		return false
+		return errNoSuccessor
 	}
 	type placement struct {
 		Preferred string `json:"preferred"`
@@ -108,10 +114,7 @@ func (n *Node) stepDown(ctx context.Context, infoSubject, stepDownSubject string
 	body := struct {
 		Placement placement `json:"placement"`
 	}{placement{best}}
-	if err := call(ctx, n.conn, stepDownSubject, body, nil); err != nil {
-		n.log.Debug("hand over leadership", "to", best, "error", err)
-	}
-	return true
+	return call(ctx, n.conn, stepDownSubject, body, nil)
 }
 
 // successor is the peer that lags least among those lately heard from.

@@ -70,6 +70,7 @@ func (c *rescuer) look(stream string, r server.RaftzGroup) {
 		now.index = has
 		if now.falls >= rescueAfter {
 			c.rescue(stream, p.Name)
+			now.falls = 0 // it catches up now, or shows again that it does not
 		}
 		c.replicas[key] = now
 	}
@@ -82,9 +83,11 @@ func (c *rescuer) rescue(stream, replica string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
 	defer cancel()
-	if c.node.stepDown(ctx, "STREAM.INFO."+stream, "STREAM.LEADER.STEPDOWN."+stream) {
-		c.gave[stream], c.owed[stream] = time.Now(), replica
+	if err := c.node.stepDown(ctx, "STREAM.INFO."+stream, "STREAM.LEADER.STEPDOWN."+stream); err != nil {
+		c.node.log.Debug("hand over leadership for a replica that is stuck", "stream", stream, "error", err)
+		return
 	}
+	c.gave[stream], c.owed[stream] = time.Now(), replica
 }
 
 // snapshot has the server make one of a stream, and drop its log up to there.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -98,13 +99,18 @@ func (d *database) open(c *cluster.Config, node string) *Store {
 	return s
 }
 
-// begin enters an incarnation with nothing happening in between.
+// begin enters an incarnation, again as long as others move the stream meanwhile.
 func begin(ctx context.Context, s *Stream, incarnation string, start uint64, last message.Cursor) (message.Cursor, error) {
-	newest, err := s.Newest(ctx)
-	if err != nil {
-		return newest, err
+	for {
+		newest, err := s.Newest(ctx)
+		if err != nil {
+			return newest, err
+		}
+		cur, err := s.Begin(ctx, newest, incarnation, start, last)
+		if !errors.Is(err, message.ErrMoved) {
+			return cur, err
+		}
 	}
-	return s.Begin(ctx, newest, incarnation, start, last)
 }
 
 // enter begins a new incarnation of the stream, at its first sequence.
