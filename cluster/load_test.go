@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"landfall/mapping"
 )
 
 // noEnv is an environment without any variable.
@@ -211,5 +213,44 @@ func TestLineEnds(t *testing.T) {
 	var problems *Problems
 	if !errors.As(err, &problems) || len(*problems) != 1 || (*problems)[0].Line != 5 || strings.Contains(err.Error(), "\r") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A table of the user's own, with everything that can be said of it.
+func TestLoadATable(t *testing.T) {
+	t.Parallel()
+	c := mustLoad(t, `
+cluster: c
+nodes: { n1: { client: 127.0.0.1:4231, route: 127.0.0.1:6231, http: 127.0.0.1:8231 } }
+keep: 720h
+streams:
+  ORDERS:
+    subjects: ["orders.>"]
+    table: shop.Orders
+    mode: upsert
+    key: [id, "Shop"]
+    columns:
+      customer: $.customer.id
+      region: subject[2]
+      "odd name": header["X-Odd"]
+  EVENTS: { subjects: [events], table: events }
+  REST: { subjects: [rest] }
+`, nil)
+	want := &Table{Schema: "shop", Name: "Orders", Mode: Upsert, Key: []string{"id", "Shop"}}
+	for _, column := range [][2]string{{"customer", "$.customer.id"}, {"region", "subject[2]"}, {"odd name", `header["X-Odd"]`}} {
+		source, err := mapping.ParseSource(column[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.Columns = append(want.Columns, Column{column[0], source})
+	}
+	if diff := cmp.Diff(want, c.Streams[0].Table); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(&Table{Schema: "public", Name: "events", Mode: Append}, c.Streams[1].Table); diff != "" {
+		t.Error(diff)
+	}
+	if c.Streams[2].Table != nil || c.Keep != 720*time.Hour {
+		t.Error(c.Streams[2].Table, c.Keep)
 	}
 }
