@@ -40,6 +40,9 @@ func (s *Stream) write(ctx context.Context, cur message.Cursor, b *message.Batch
 		return message.Outcome{}, explain("connect to Postgres", err)
 	}
 	defer conn.Release()
+	if s.own != nil {
+		return s.writeOwn(ctx, conn, cur, b)
+	}
 	merging := s.repeating
 	if !merging {
 		out, err := s.copyBatch(ctx, conn, cur, b)

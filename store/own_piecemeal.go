@@ -1,0 +1,103 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"landfall/message"
+)
+
+// refusedStage is the temporary table in which piecemeal notes what Postgres
+// refused.
+const refusedStage = "landfall_refused"
+
+// piecemeal stores a batch of which Postgres refuses some rows: those become
+// dead letters.
+func (w *ownWrite) piecemeal(ctx context.Context, b *message.Batch) (message.Outcome, error) {
+	w.out.Careful = true
+	if err := w.begin(ctx, w.conn, w.cur); err != nil {
+		return message.Outcome{}, err
+	}
+	if err := w.findRefused(ctx, b); err != nil {
+		return message.Outcome{}, w.abort(ctx, w.conn, "store into "+w.plan.table.Sanitize(), err)
+	}
+	out, err := w.settleOwn(ctx, b)
+	if err != nil && classify(err) == data {
+		err = &message.SetupError{Reason: "Postgres refuses at COMMIT what it took before", Advice: "look for deferred triggers on " + w.plan.table.Sanitize(), Err: err}
+	}
+	return out, err
+}
+
+func (w *ownWrite) findRefused(ctx context.Context, b *message.Batch) error {
+	// Deferred constraints would fail the COMMIT.
+	if _, err := w.conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+		return err
+	}
+	if err := w.stage(ctx, b); err != nil {
+		return err
+	}
+	if _, err := w.conn.Exec(ctx, "CREATE TEMPORARY TABLE "+refusedStage+" (place integer, code text, message text, detail text, relation text, field text, rule text) ON COMMIT DROP"); err != nil {
+		return err
+	}
+	if _, err := w.conn.Exec(ctx, w.plan.walk(len(b.Messages)), pgx.QueryExecModeSimpleProtocol); err != nil {
+		return err
+	}
+	rows, err := w.conn.Query(ctx, "SELECT place, code, message, detail, relation, field, rule FROM pg_temp."+refusedStage)
+	if err != nil {
+		return err
+	}
+	var place int
+	e := &pgconn.PgError{}
+	_, err = pgx.ForEachRow(rows, []any{&place, &e.Code, &e.Message, &e.Detail, &e.TableName, &e.ColumnName, &e.ConstraintName}, func() error {
+		w.refused[place] = refusal{code: e.Code, reason: reasonOf(e), failure: failureOf(e)}
+		return nil
+	})
+	return err
+}
+
+// walk stores the staged rows in order, as many at a time as go well: after a
+// failure a quarter as many, after a success twice as many. A row that fails
+// alone is noted. All of it happens in Postgres, each attempt in a
+// subtransaction, so that a row costs microseconds and not a round trip, be
+// there few bad ones or every third.
+func (p *ownPlan) walk(rows int) string {
+	return fmt.Sprintf(`DO $landfall$
+DECLARE
+	at integer := 0;
+	size integer := %[1]d;
+	code text; said text; more text; relation text; field text; rule text;
+BEGIN
+	WHILE at < %[1]d LOOP
+		BEGIN
+			%[2]s;
+			at := at + size;
+			size := size * 2;
+		EXCEPTION WHEN OTHERS THEN
+			GET STACKED DIAGNOSTICS code := RETURNED_SQLSTATE, said := MESSAGE_TEXT, more := PG_EXCEPTION_DETAIL,
+				relation := TABLE_NAME, field := COLUMN_NAME, rule := CONSTRAINT_NAME;
+			IF %[3]s THEN
+				RAISE;
+			ELSIF size > 1 THEN
+				size := greatest(size / 4, 1);
+			ELSE
+				INSERT INTO pg_temp.%[4]s VALUES (at, code, said, more, relation, field, rule);
+				at := at + 1;
+			END IF;
+		END;
+	END LOOP;
+END
+$landfall$`, rows, p.store("at", "at + size - 1"), notData("code"), refusedStage)
+}
+
+// notData is the condition under which no row is to blame, see classify.
+func notData(code string) string {
+	classes := make([]string, 0, len(blameless()))
+	for _, c := range blameless() {
+		classes = append(classes, "'"+c+"'")
+	}
+	return "left(" + code + ", 2) IN (" + strings.Join(classes, ", ") + ") OR " + code + " IN ('XX001', 'XX002')"
+}

@@ -1,0 +1,324 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"landfall/cluster"
+	"landfall/message"
+)
+
+const (
+	// ownReadAgain is how often the columns are read while batches come: so
+	// soon a new one is filled. One that is gone shows at once.
+	ownReadAgain = time.Second
+
+	// ownShapes is how many COPYs a batch is worth, one for each set of
+	// columns that its rows have a field for. Beyond it the rows are staged.
+	ownShapes = 4
+)
+
+// own is a table of the user's own that a stream fills.
+type own struct {
+	table   *cluster.Table
+	plan    atomic.Pointer[ownPlan] // nil before the first reading
+	read    time.Time               // when the columns were read
+	encoder *ownEncoder             // for the goroutine that encodes
+}
+
+// encode appends the message's record, for a Write to come. Before there is a
+// plan, and after the table has changed, that makes it anew.
+func (o *own) encode(dst []byte, m *message.Message) []byte {
+	p := o.plan.Load()
+	if p == nil {
+		return append(dst, 0, 0, 0, 5, 0, 0, 0, 0, byte(ownRow))
+	}
+	if o.encoder == nil || o.encoder.plan != p {
+		e, err := newOwnEncoder(p)
+		if err != nil { // Write says so
+			return append(dst, 0, 0, 0, 5, 0, 0, 0, 0, byte(ownRow))
+		}
+		o.encoder = e
+	}
+	return o.encoder.encode(dst, m)
+}
+
+// refresh reads the columns, if that was a while ago or must be, and makes a
+// new plan if they are others.
+func (o *own) refresh(ctx context.Context, conn querier, now bool) (changed bool, err error) {
+	p := o.plan.Load()
+	if p != nil && !now && time.Since(o.read) < ownReadAgain {
+		return false, nil
+	}
+	columns, err := ownColumns(ctx, conn, o.table)
+	if err != nil {
+		return false, err
+	}
+	o.read = time.Now()
+	if p != nil && sameColumns(p.columns, columns) {
+		return false, nil
+	}
+	number := uint32(1)
+	if p != nil {
+		number = p.number + 1
+	}
+	o.plan.Store(newOwnPlan(number, o.table, columns))
+	return true, nil
+}
+
+func sameColumns(a, b []ownColumn) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		x, y := &a[i], &b[i]
+		if x.Name != y.Name || x.Kind != y.Kind || x.Type != y.Type || x.Cast != y.Cast || x.Default != y.Default || !x.Source.Equal(y.Source) {
+			return false
+		}
+	}
+	return true
+}
+
+// writeOwn is write for a table of the user's own.
+func (s *Stream) writeOwn(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
+	if _, err := s.own.refresh(ctx, conn, false); err != nil {
+		return message.Outcome{}, explain("prepare "+s.own.table.String(), err)
+	}
+	out, err := s.tryOwn(ctx, conn, cur, b)
+	if err == nil || classify(err) != setup {
+		return out, err
+	}
+	// The table may have changed under the plan.
+	changed, failed := s.own.refresh(ctx, conn, true)
+	switch {
+	case failed != nil:
+		return message.Outcome{}, explain("prepare "+s.own.table.String(), failed)
+	case changed:
+		return s.tryOwn(ctx, conn, cur, b)
+	}
+	return out, err
+}
+
+func (s *Stream) tryOwn(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
+	w := &ownWrite{careful: &careful{Stream: s, conn: conn, cur: cur, streak: s.streak}, plan: s.own.plan.Load()}
+	if err := w.load(b); err != nil {
+		return message.Outcome{}, err
+	}
+	out, err := w.all(ctx, b)
+	if err == nil || classify(err) != data {
+		return out, err
+	}
+	w.careful = &careful{Stream: s, conn: conn, cur: cur, streak: s.streak}
+	return w.piecemeal(ctx, b)
+}
+
+// ownWrite is one batch on its way into a table of the user's own.
+type ownWrite struct {
+	*careful
+	plan    *ownPlan
+	rows    []byte          // the batch's records, all of this plan
+	refused map[int]refusal // by place in the batch
+	shapes  []*ownShape     // only what COPY can take as it is
+	staged  bool            // it cannot
+}
+
+// refusal is why a message is no row.
+type refusal struct {
+	code, reason string
+	failure      failure
+}
+
+// ownShape are rows that have a field for the same columns.
+type ownShape struct {
+	columns []int
+	lines   []byte
+}
+
+// load goes through the batch's records: it makes those anew that are of an
+// older plan, notes the refused ones, and sorts the others by shape.
+func (w *ownWrite) load(b *message.Batch) error {
+	w.refused = map[int]refusal{}
+	w.staged = w.plan.mode != cluster.Append
+	var anew *ownEncoder
+	var fields []ownField
+	rest := b.Rows
+	for i := range b.Messages {
+		var r ownRecord
+		from := rest
+		r, rest = nextRecord(rest, fields)
+		record := from[:len(from)-len(rest)]
+		if r.plan != w.plan.number {
+			if anew == nil {
+				var err error
+				if anew, err = newOwnEncoder(w.plan); err != nil {
+					return err
+				}
+			}
+			record = anew.encode(nil, &b.Messages[i])
+			r, _ = nextRecord(record, fields)
+		}
+		fields = r.fields
+		w.rows = append(w.rows, record...)
+		if r.kind == ownRefused {
+			w.refused[i] = refusal{reason: r.reason, failure: failure{code: "mapping", column: r.column}}
+		} else if !w.staged {
+			w.sort(r.fields)
+		}
+	}
+	return nil
+}
+
+// sort adds a row to those of its shape.
+func (w *ownWrite) sort(fields []ownField) {
+	var shape *ownShape
+	for _, s := range w.shapes {
+		if s.fits(w.plan, fields) {
+			shape = s
+			break
+		}
+	}
+	if shape == nil {
+		if len(w.shapes) == ownShapes {
+			w.staged, w.shapes = true, nil
+			return
+		}
+		shape = &ownShape{}
+		for i, f := range fields {
+			if !f.absent || w.plan.columns[i].Default == "" {
+				shape.columns = append(shape.columns, i)
+			}
+		}
+		w.shapes = append(w.shapes, shape)
+	}
+	for n, i := range shape.columns {
+		if n > 0 {
+			shape.lines = append(shape.lines, '\t')
+		}
+		shape.lines = appendOwnText(shape.lines, fields[i])
+	}
+	shape.lines = append(shape.lines, '\n')
+}
+
+// fits tells whether a row has fields for the shape's columns and no other.
+func (s *ownShape) fits(p *ownPlan, fields []ownField) bool {
+	at := 0
+	for i, f := range fields {
+		if f.absent && p.columns[i].Default != "" {
+			continue
+		}
+		if at >= len(s.columns) || s.columns[at] != i {
+			return false
+		}
+		at++
+	}
+	return at == len(s.columns)
+}
+
+func appendOwnText(dst []byte, f ownField) []byte {
+	if f.absent || f.null {
+		return append(dst, `\N`...)
+	}
+	return append(dst, f.text...)
+}
+
+// all stores the batch at once, but for the messages that are refused already.
+func (w *ownWrite) all(ctx context.Context, b *message.Batch) (message.Outcome, error) {
+	if err := w.begin(ctx, w.conn, w.cur); err != nil {
+		return message.Outcome{}, err
+	}
+	if err := w.put(ctx, b); err != nil {
+		return message.Outcome{}, w.abort(ctx, w.conn, "store into "+w.plan.table.Sanitize(), err)
+	}
+	return w.settleOwn(ctx, b)
+}
+
+func (w *ownWrite) put(ctx context.Context, b *message.Batch) error {
+	if !w.staged {
+		for _, s := range w.shapes {
+			if len(s.columns) == 0 {
+				return w.putStaged(ctx, b) // COPY needs a column
+			}
+			if _, err := w.conn.Conn().PgConn().CopyFrom(ctx, strings.NewReader(string(s.lines)), w.plan.copyInto(s.columns)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return w.putStaged(ctx, b)
+}
+
+func (w *ownWrite) putStaged(ctx context.Context, b *message.Batch) error {
+	if err := w.stage(ctx, b); err != nil {
+		return err
+	}
+	_, err := w.conn.Exec(ctx, w.plan.store("0", fmt.Sprint(len(b.Messages))))
+	return err
+}
+
+// stage makes the stage and fills it.
+func (w *ownWrite) stage(ctx context.Context, b *message.Batch) error {
+	if _, err := w.conn.Exec(ctx, w.plan.makeStage()); err != nil {
+		return err
+	}
+	lines := make([]byte, 0, len(w.rows))
+	var fields []ownField
+	rest := w.rows
+	for i := range b.Messages {
+		var r ownRecord
+		r, rest = nextRecord(rest, fields)
+		fields = r.fields
+		if r.kind == ownRefused {
+			continue
+		}
+		lines = fmt.Appendf(lines, "%d\t%t", i, r.kind == ownDelete)
+		for n, f := range r.fields {
+			lines = appendOwnText(append(lines, '\t'), f)
+			if w.plan.columns[n].Default != "" {
+				lines = fmt.Appendf(lines, "\t%t", f.absent)
+			}
+		}
+		lines = append(lines, '\n')
+	}
+	_, err := w.conn.Conn().PgConn().CopyFrom(ctx, strings.NewReader(string(lines)), "COPY pg_temp."+ownStage+" FROM STDIN")
+	return err
+}
+
+// settleOwn makes dead letters of the refused messages, unless so many fail
+// alike that it must be the set-up, and commits.
+func (w *ownWrite) settleOwn(ctx context.Context, b *message.Batch) (message.Outcome, error) {
+	for i := range b.Messages {
+		r, bad := w.refused[i]
+		if !bad {
+			w.out.Rows++
+			w.streak.good()
+			continue
+		}
+		if err := w.give(ctx, &b.Messages[i], r); err != nil {
+			return message.Outcome{}, w.abort(ctx, w.conn, "write a dead letter", err)
+		}
+	}
+	cur, err := w.commit(ctx, w.conn, w.cur, &b.Messages[len(b.Messages)-1])
+	if err != nil {
+		return message.Outcome{}, err
+	}
+	w.out.Cursor = cur
+	w.Stream.streak = w.streak
+	return w.out, nil
+}
+
+// give makes a dead letter of a message.
+func (w *ownWrite) give(ctx context.Context, m *message.Message, r refusal) error {
+	if w.streak.bad(r.failure) {
+		w.Stream.streak = w.streak // the one thing that outlives the rollback
+		return &message.SetupError{
+			Reason: fmt.Sprintf("%d messages in a row or more fail alike, the last at sequence %d: %s", streakLimit, m.Seq, r.reason),
+			Advice: "so it is not the data: look at the columns in cluster.yaml, and at the table's constraints, triggers and partitions",
+		}
+	}
+	return w.setAside(ctx, m, r.code, r.reason)
+}

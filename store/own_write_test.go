@@ -1,0 +1,186 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"landfall/cluster"
+	"landfall/mapping"
+	"landfall/message"
+)
+
+// ownStream is a stream that fills a table.
+func (d *database) ownStream(t *cluster.Table) (*Stream, message.Cursor) {
+	d.Helper()
+	c := d.config()
+	c.Streams = []cluster.Stream{{Name: "OWN", Table: t}}
+	s := d.open(c, "n1").Stream("OWN")
+	return s, d.enter(s)
+}
+
+// documents are messages with these bodies, behind the cursor.
+func documents(cur message.Cursor, bodies ...string) []message.Message {
+	ms := make([]message.Message, len(bodies))
+	for i, body := range bodies {
+		seq := cur.Seq + 1 + uint64(i)
+		ms[i] = message.Message{Seq: seq, Subject: fmt.Sprintf("own.s%d", seq%3), Data: []byte(body), Time: moment(seq)}
+		if rest, ok := strings.CutPrefix(body, "delete "); ok {
+			ms[i].Data, ms[i].Header = []byte(rest), map[string][]string{opHeader: {opDelete}}
+		}
+	}
+	return ms
+}
+
+// table is what a query gives, a line for each row.
+func (d *database) table(sql string) []string {
+	d.Helper()
+	rows, err := d.pool.Query(d.Context(), sql)
+	if err != nil {
+		d.Fatal(err)
+	}
+	got, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		d.Fatal(err)
+	}
+	return got
+}
+
+func column(t testing.TB, name, source string) cluster.Column {
+	t.Helper()
+	s, err := mapping.ParseSource(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cluster.Column{Name: name, Source: s}
+}
+
+// reasons are the dead letters, by sequence.
+func (d *database) reasons(cur message.Cursor) map[uint64]string {
+	got := map[uint64]string{}
+	for seq, dead := range d.deadLetters(cur.StreamID) {
+		got[seq] = dead.Reason
+	}
+	return got
+}
+
+func TestOwnAppend(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE own (id bigint, name varchar(5) DEFAULT 'none', amount numeric(20,5), at timestamptz, tags int[], doc jsonb, seq bigint, day date DEFAULT '2020-01-01', raw bytea)`)
+	s, cur := d.ownStream(&cluster.Table{Schema: "public", Name: "own", Mode: cluster.Append, Columns: []cluster.Column{column(t, "seq", "message.seq"), column(t, "doc", "$")}})
+	cur = d.write(s, cur, documents(cur,
+		`{"id": 9007199254740993, "name": "a\tb\\", "amount": 12345678901234.56789, "at": "2026-01-02T03:04:05.123456+01:00", "tags": [1,null,3], "raw": "AAH/"}`,
+		`{"id": 2, "name": null}`,
+		`{"id": 3}`,
+		`{"id": 4, "day": "2021-02-03"}`,
+	)).Cursor
+	want := []string{
+		`9007199254740993|a	b\|12345678901234.56789|2026-01-02 02:04:05.123456+00|{1,NULL,3}|1|2020-01-01|\x0001ff`,
+		`2||||||2|2020-01-01|`, `3|none||||3|2020-01-01|`, `4|none||||4|2021-02-03|`,
+	}
+	want[1] = `2|||||2|2020-01-01|`
+	const all = `SELECT concat_ws('|', id, coalesce(name, ''), coalesce(amount::text, ''), coalesce((at AT TIME ZONE 'UTC')::text || '+00', ''), coalesce(tags::text, ''), seq, day, coalesce(raw::text, '')) FROM own ORDER BY seq`
+	if diff := cmp.Diff(want, d.table(all)); diff != "" {
+		t.Error(diff)
+	}
+	if got := one[string](d, `SELECT doc->>'id' FROM own WHERE seq = 1`); got != "9007199254740993" {
+		t.Error(got)
+	}
+	// Bad ones, refused here and by Postgres, between good ones.
+	out := d.write(s, cur, documents(cur, `{"id": 5}`, `no json`, `{"id": "x"}`, `{"id": 8, "name": "too long"}`, `{"id": 9}`, `{"id": 10, "day": "2021-02-30"}`))
+	if out.Rows != 2 || out.DeadLetters != 4 {
+		t.Errorf("%+v", out)
+	}
+	for seq, says := range map[uint64]string{6: "not JSON", 7: "bigint", 8: "too long", 10: "2021-02-30"} {
+		if got := d.reasons(out.Cursor)[seq]; !strings.Contains(got, says) {
+			t.Errorf("%d: %q", seq, got)
+		}
+	}
+}
+
+func TestOwnUpsertAndKeepFirst(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[cluster.Mode][]string{
+		cluster.Upsert:    {"1|one|5", "3|again|7", "4|x|9"},
+		cluster.KeepFirst: {"1|first|1", "2|second|2", "3|third|3", "4|x|9"},
+	} {
+		for _, size := range []int{1, 3, 100} {
+			t.Run(fmt.Sprint(mode, size), func(t *testing.T) {
+				t.Parallel()
+				d := newDatabase(t)
+				d.exec(`CREATE TABLE own (id int PRIMARY KEY, name text DEFAULT 'x' CHECK (name <> 'bad'), seq int)`)
+				s, cur := d.ownStream(&cluster.Table{Schema: "public", Name: "own", Mode: mode, Key: []string{"id"}, Columns: []cluster.Column{column(t, "seq", "message.seq")}})
+				bodies := []string{
+					`{"id": 1, "name": "first"}`, `{"id": 2, "name": "second"}`, `{"id": 3, "name": "third"}`, `{"id": 1, "name": "uno"}`,
+					`{"id": 1, "name": "one"}`, `{"id": 1, "name": "bad"}`, `{"id": 3, "name": "again"}`, `{"name": "no key"}`, `{"id": 4}`,
+				}
+				if mode == cluster.Upsert {
+					bodies = append(bodies, `delete {"id": 2}`, `delete {"id": 77}`)
+				}
+				ms := documents(cur, bodies...)
+				for len(ms) > 0 {
+					n := min(size, len(ms))
+					cur = d.write(s, cur, ms[:n]).Cursor
+					ms = ms[n:]
+				}
+				if diff := cmp.Diff(want, d.table(`SELECT concat_ws('|', id, name, seq) FROM own ORDER BY id`)); diff != "" {
+					t.Error(diff)
+				}
+				if got := d.reasons(cur); !strings.Contains(got[8], "$.id") {
+					t.Errorf("%v", got)
+				}
+			})
+		}
+	}
+}
+
+// A column that comes is filled without a restart; one that goes is said.
+func TestOwnTableChanges(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE own (id int, name text)`)
+	s, cur := d.ownStream(&cluster.Table{Schema: "public", Name: "own", Mode: cluster.Append, Columns: []cluster.Column{column(t, "id", "$.id")}})
+	cur = d.write(s, cur, documents(cur, `{"id": 1, "name": "a", "later": "b"}`)).Cursor
+	ms := documents(cur, `{"id": 2, "name": "a", "later": "b"}`)
+	b := batchOf(s, ms) // encoded for the table as it was
+	d.exec(`ALTER TABLE own DROP name, ADD later text`)
+	out, err := s.Write(t.Context(), cur, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := one[string](d, `SELECT later FROM own WHERE id = 2`); got != "b" {
+		t.Error(got)
+	}
+	d.exec(`ALTER TABLE own RENAME id TO number`)
+	_, err = s.Write(t.Context(), out.Cursor, batchOf(s, documents(out.Cursor, `{"id": 3}`)))
+	wantSetup(t, err, `no column "id"`, "number, later")
+	if at := one[int64](d, `SELECT last_seq FROM landfall.streams WHERE id = $1`, cur.StreamID); at != 2 {
+		t.Error(at)
+	}
+}
+
+// A stream that is all bad pauses, whoever refuses it.
+func TestOwnStreamThatIsAllBad(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{"here": "no json", "there": `{"id": 1, "name": "bad"}`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.exec(`CREATE TABLE own (id int, name text CHECK (name <> 'bad'))`)
+			s, cur := d.ownStream(&cluster.Table{Schema: "public", Name: "own", Mode: cluster.Append})
+			bodies := make([]string, 500)
+			for i := range bodies {
+				bodies[i] = body
+			}
+			_, err := s.Write(t.Context(), cur, batchOf(s, documents(cur, bodies...)))
+			wantSetup(t, err, "in a row")
+			if w := d.world(cur.StreamID); w.Cursor != 0 || len(w.Dead) > 0 {
+				t.Errorf("%+v", w)
+			}
+		})
+	}
+}
