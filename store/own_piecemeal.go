@@ -40,6 +40,9 @@ func (w *ownWrite) findRefused(ctx context.Context, b *message.Batch) error {
 	if err := w.stage(ctx, b); err != nil {
 		return err
 	}
+	if _, err := w.conn.Exec(ctx, "CREATE INDEX ON pg_temp."+ownStage+" (place)"); err != nil {
+		return err
+	}
 	if _, err := w.conn.Exec(ctx, "CREATE TEMPORARY TABLE "+refusedStage+" (place integer, code text, message text, detail text, relation text, field text, rule text) ON COMMIT DROP"); err != nil {
 		return err
 	}
@@ -67,30 +70,36 @@ func (w *ownWrite) findRefused(ctx context.Context, b *message.Batch) error {
 func (p *ownPlan) walk(rows int) string {
 	return fmt.Sprintf(`DO $landfall$
 DECLARE
-	at integer := 0;
-	size integer := %[1]d;
-	code text; said text; more text; relation text; field text; rule text;
+	landfall_at integer := 0;
+	landfall_size integer := %[1]d;
+	landfall_good integer := 0;
+	landfall_code text; landfall_said text; landfall_more text; landfall_table text; landfall_column text; landfall_rule text;
 BEGIN
-	WHILE at < %[1]d LOOP
+	WHILE landfall_at < %[1]d LOOP
 		BEGIN
 			%[2]s;
-			at := at + size;
-			size := size * 2;
+			landfall_at := landfall_at + landfall_size;
+			landfall_good := landfall_good + 1;
+			IF landfall_good >= 4 THEN
+				landfall_size := landfall_size * 4;
+				landfall_good := 0;
+			END IF;
 		EXCEPTION WHEN OTHERS THEN
-			GET STACKED DIAGNOSTICS code := RETURNED_SQLSTATE, said := MESSAGE_TEXT, more := PG_EXCEPTION_DETAIL,
-				relation := TABLE_NAME, field := COLUMN_NAME, rule := CONSTRAINT_NAME;
+			GET STACKED DIAGNOSTICS landfall_code := RETURNED_SQLSTATE, landfall_said := MESSAGE_TEXT, landfall_more := PG_EXCEPTION_DETAIL,
+				landfall_table := TABLE_NAME, landfall_column := COLUMN_NAME, landfall_rule := CONSTRAINT_NAME;
+			landfall_good := 0;
 			IF %[3]s THEN
 				RAISE;
-			ELSIF size > 1 THEN
-				size := greatest(size / 4, 1);
+			ELSIF landfall_size > 1 THEN
+				landfall_size := greatest(landfall_size / 4, 1);
 			ELSE
-				INSERT INTO pg_temp.%[4]s VALUES (at, code, said, more, relation, field, rule);
-				at := at + 1;
+				INSERT INTO pg_temp.%[4]s VALUES (landfall_at, landfall_code, landfall_said, landfall_more, landfall_table, landfall_column, landfall_rule);
+				landfall_at := landfall_at + 1;
 			END IF;
 		END;
 	END LOOP;
 END
-$landfall$`, rows, p.store("at", "at + size - 1"), notData("code"), refusedStage)
+$landfall$`, rows, p.store("landfall_at", "landfall_at + landfall_size - 1"), notData("landfall_code"), refusedStage)
 }
 
 // notData is the condition under which no row is to blame, see classify.

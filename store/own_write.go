@@ -291,16 +291,21 @@ func (w *ownWrite) stage(ctx context.Context, b *message.Batch) error {
 // settleOwn makes dead letters of the refused messages, unless so many fail
 // alike that it must be the set-up, and commits.
 func (w *ownWrite) settleOwn(ctx context.Context, b *message.Batch) (message.Outcome, error) {
+	var bad []aside
 	for i := range b.Messages {
-		r, bad := w.refused[i]
-		if !bad {
+		r, refused := w.refused[i]
+		if !refused {
 			w.out.Rows++
 			w.streak.good()
 			continue
 		}
-		if err := w.give(ctx, &b.Messages[i], r); err != nil {
-			return message.Outcome{}, w.abort(ctx, w.conn, "write a dead letter", err)
+		if err := w.blame(&b.Messages[i], r); err != nil {
+			return message.Outcome{}, w.abort(ctx, w.conn, "", err)
 		}
+		bad = append(bad, aside{&b.Messages[i], r.code, r.reason})
+	}
+	if err := w.setAsideAll(ctx, bad); err != nil {
+		return message.Outcome{}, w.abort(ctx, w.conn, "set messages aside", err)
 	}
 	cur, err := w.commit(ctx, w.conn, w.cur, &b.Messages[len(b.Messages)-1])
 	if err != nil {
@@ -311,8 +316,8 @@ func (w *ownWrite) settleOwn(ctx context.Context, b *message.Batch) (message.Out
 	return w.out, nil
 }
 
-// give makes a dead letter of a message.
-func (w *ownWrite) give(ctx context.Context, m *message.Message, r refusal) error {
+// blame counts a message as bad, unless so many before it failed alike.
+func (w *ownWrite) blame(m *message.Message, r refusal) error {
 	if w.streak.bad(r.failure) {
 		w.Stream.streak = w.streak // the one thing that outlives the rollback
 		return &message.SetupError{
@@ -320,5 +325,5 @@ func (w *ownWrite) give(ctx context.Context, m *message.Message, r refusal) erro
 			Advice: "so it is not the data: look at the columns in cluster.yaml, and at the table's constraints, triggers and partitions",
 		}
 	}
-	return w.setAside(ctx, m, r.code, r.reason)
+	return nil
 }
