@@ -19,11 +19,12 @@ type ownPlan struct {
 	table   pgx.Identifier
 	mode    cluster.Mode
 	columns []ownColumn
-	key     []int // columns
+	key     []int    // columns
+	ids     []string // unique indexes on the column that holds message ids
 }
 
-func newOwnPlan(number uint32, t *cluster.Table, columns []ownColumn) *ownPlan {
-	p := &ownPlan{number: number, table: pgx.Identifier{t.Schema, t.Name}, mode: t.Mode, columns: columns}
+func newOwnPlan(number uint32, t *cluster.Table, columns []ownColumn, ids []string) *ownPlan {
+	p := &ownPlan{number: number, table: pgx.Identifier{t.Schema, t.Name}, mode: t.Mode, columns: columns, ids: ids}
 	for _, name := range t.Key {
 		p.key = append(p.key, slices.IndexFunc(columns, func(c ownColumn) bool { return c.Name == name }))
 	}

@@ -3,10 +3,12 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"landfall/cluster"
@@ -59,15 +61,23 @@ func (o *own) refresh(ctx context.Context, conn querier, now bool) (changed bool
 	if err != nil {
 		return false, err
 	}
+	indexes, err := readIndexes(ctx, conn, pgx.Identifier{o.table.Schema, o.table.Name})
+	if err != nil {
+		return false, err
+	}
+	if err := checkKey(o.table, indexes); err != nil {
+		return false, err
+	}
+	ids := idIndexes(columns, indexes)
 	o.read = time.Now()
-	if p != nil && sameColumns(p.columns, columns) {
+	if p != nil && sameColumns(p.columns, columns) && slices.Equal(p.ids, ids) {
 		return false, nil
 	}
 	number := uint32(1)
 	if p != nil {
 		number = p.number + 1
 	}
-	o.plan.Store(newOwnPlan(number, o.table, columns))
+	o.plan.Store(newOwnPlan(number, o.table, columns, ids))
 	return true, nil
 }
 

@@ -184,3 +184,33 @@ func TestOwnStreamThatIsAllBad(t *testing.T) {
 		})
 	}
 }
+
+// Under upsert and keep_first there must be an index for the key.
+func TestOwnKeyWithoutAnIndex(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		index string
+		says  []string
+	}{
+		"none":       {"", []string{"no unique index on (id, shop)", "there is none"}},
+		"another":    {`CREATE UNIQUE INDEX ON own (id)`, []string{"no unique index on (id, shop)", "there is (id)"}},
+		"not unique": {`CREATE INDEX ON own (id, shop)`, []string{"no unique index on (id, shop)"}},
+		"partial":    {`CREATE UNIQUE INDEX ON own (id, shop) WHERE id > 0`, []string{"no unique index on (id, shop)"}},
+		"deferrable": {`ALTER TABLE own ADD UNIQUE (id, shop) DEFERRABLE`, []string{"deferrable"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			d.exec(`CREATE TABLE own (id int, shop int)`)
+			if c.index != "" {
+				d.exec(c.index)
+			}
+			s, cur := d.ownStream(&cluster.Table{Schema: "public", Name: "own", Mode: cluster.Upsert, Key: []string{"id", "shop"}})
+			_, err := s.Write(t.Context(), cur, batchOf(s, documents(cur, `{"id": 1, "shop": 2}`)))
+			wantSetup(t, err, c.says...)
+			d.exec(`ALTER TABLE own DROP CONSTRAINT IF EXISTS own_id_shop_key`)
+			d.exec(`CREATE UNIQUE INDEX ON own (shop, id) INCLUDE (id)`)
+			d.write(s, cur, documents(cur, `{"id": 1, "shop": 2}`, `{"id": 1, "shop": 2}`))
+		})
+	}
+}
