@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -54,12 +55,58 @@ func (w *ownWrite) findRefused(ctx context.Context, b *message.Batch) error {
 		return err
 	}
 	var place int
+	var reused []int32
 	e := &pgconn.PgError{}
 	_, err = pgx.ForEachRow(rows, []any{&place, &e.Code, &e.Message, &e.Detail, &e.TableName, &e.ColumnName, &e.ConstraintName}, func() error {
 		w.refused[place] = refusal{code: e.Code, reason: reasonOf(e), failure: failureOf(e)}
+		if e.Code == uniqueViolation && slices.Contains(w.plan.ids, e.ConstraintName) {
+			reused = append(reused, int32(place))
+		}
+		return nil
+	})
+	if err != nil || len(reused) == 0 {
+		return err
+	}
+	return w.findRepeats(ctx, reused)
+}
+
+// findRepeats looks which of the refused rows, whose message id has a row, say
+// what that row says: they are duplicates. The others reuse an id, and stay
+// refused.
+func (w *ownWrite) findRepeats(ctx context.Context, places []int32) error {
+	rows, err := w.conn.Query(ctx, w.plan.repeats(), places)
+	if err != nil {
+		return err
+	}
+	var place int
+	_, err = pgx.ForEachRow(rows, []any{&place}, func() error {
+		delete(w.refused, place)
+		w.repeated[place] = true
 		return nil
 	})
 	return err
+}
+
+// repeats finds those staged rows at the places $1 whose id has a row that says
+// the same in every column that the message itself fills: where it has no
+// field, and in its place and time in the stream, a repeat may differ.
+func (p *ownPlan) repeats() string {
+	var same, id []string
+	for i, c := range p.columns {
+		value := fmt.Sprintf("s.c%d::%s::%s", i, c.Cast, c.Type)
+		equal := fmt.Sprintf("t.%s::text IS NOT DISTINCT FROM (%s)::text", quoted(c.Name), value)
+		switch source := c.Source.String(); {
+		case c.Source.FromID():
+			id = append(id, fmt.Sprintf("t.%s = %s", quoted(c.Name), value))
+		case source == "message.seq" || source == "message.published_at":
+		case c.Default != "":
+			same = append(same, fmt.Sprintf("(s.d%d OR %s)", i, equal))
+		default:
+			same = append(same, equal)
+		}
+	}
+	return "SELECT s.place FROM pg_temp." + ownStage + " AS s JOIN " + p.table.Sanitize() + " AS t ON " + strings.Join(id, " AND ") +
+		" WHERE s.place = ANY($1::integer[])" + strings.Join(append([]string{""}, same...), " AND ")
 }
 
 // walk stores the staged rows in order, as many at a time as go well: after a

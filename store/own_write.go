@@ -130,11 +130,12 @@ func (s *Stream) tryOwn(ctx context.Context, conn *pgxpool.Conn, cur message.Cur
 // ownWrite is one batch on its way into a table of the user's own.
 type ownWrite struct {
 	*careful
-	plan    *ownPlan
-	rows    []byte          // the batch's records, all of this plan
-	refused map[int]refusal // by place in the batch
-	shapes  []*ownShape     // only what COPY can take as it is
-	staged  bool            // it cannot
+	plan     *ownPlan
+	rows     []byte          // the batch's records, all of this plan
+	refused  map[int]refusal // by place in the batch
+	repeated map[int]bool    // by place: its id has a row that says the same
+	shapes   []*ownShape     // only what COPY can take as it is
+	staged   bool            // it cannot
 }
 
 // refusal is why a message is no row.
@@ -152,7 +153,7 @@ type ownShape struct {
 // load goes through the batch's records: it makes those anew that are of an
 // older plan, notes the refused ones, and sorts the others by shape.
 func (w *ownWrite) load(b *message.Batch) error {
-	w.refused = map[int]refusal{}
+	w.refused, w.repeated = map[int]refusal{}, map[int]bool{}
 	w.staged = w.plan.mode != cluster.Append
 	var anew *ownEncoder
 	var fields []ownField
@@ -304,6 +305,12 @@ func (w *ownWrite) settleOwn(ctx context.Context, b *message.Batch) (message.Out
 	var bad []aside
 	for i := range b.Messages {
 		r, refused := w.refused[i]
+		if w.repeated[i] {
+			if err := w.recordDuplicate(ctx, b.Messages[i].Seq, 0); err != nil { // of which, the table does not say
+				return message.Outcome{}, w.abort(ctx, w.conn, "note a duplicate", err)
+			}
+			continue
+		}
 		if !refused {
 			w.out.Rows++
 			w.streak.good()

@@ -214,3 +214,35 @@ func TestOwnKeyWithoutAnIndex(t *testing.T) {
 		})
 	}
 }
+
+// A repeat is known where the message id is mapped to a unique column, and one
+// that says something else is not.
+func TestOwnRepeats(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE own (id text UNIQUE, name varchar(9) DEFAULT 'x', amount numeric(6,2), doc json, at timestamptz(0) DEFAULT now(), seq bigint, stored timestamptz DEFAULT now())`)
+	s, cur := d.ownStream(&cluster.Table{Schema: "public", Name: "own", Mode: cluster.Append, Columns: []cluster.Column{
+		column(t, "id", "message.id"), column(t, "seq", "message.seq"), column(t, "stored", "$.nothing"),
+	}})
+	const body = `{"name": "a", "amount": 1.005, "doc": {"b": [1,  2]}, "at": "2026-01-02T03:04:05.9Z"}`
+	ms := documents(cur, body, body, `{}`, body, `{"name": "other"}`, `{}`, `{"name": "new"}`)
+	for i, id := range []string{"1", "1", "2", "1", "1", "2", "3"} {
+		ms[i].Header = map[string][]string{message.IDHeader: {id}}
+	}
+	for _, size := range []int{7, 1} {
+		out := message.Outcome{Cursor: cur}
+		got := message.Outcome{}
+		for at := 0; at < len(ms); at += size {
+			out = d.write(s, out.Cursor, ms[at:min(at+size, len(ms))])
+			got.Rows, got.Duplicates, got.DeadLetters = got.Rows+out.Rows, got.Duplicates+out.Duplicates, got.DeadLetters+out.DeadLetters
+		}
+		if got.Rows != 3 || got.Duplicates != 3 || got.DeadLetters != 1 {
+			t.Errorf("in batches of %d: %+v", size, got)
+		}
+		if got := d.reasons(cur)[5]; !strings.Contains(got, "own_id_key") {
+			t.Errorf("%q", got)
+		}
+		d.exec(`TRUNCATE own`)
+		cur = d.enter(s)
+	}
+}
