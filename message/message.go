@@ -43,6 +43,20 @@ func (f Fingerprint) Equal(g Fingerprint) bool {
 	return f.Time.Equal(g.Time) && f.ID == g.ID
 }
 
+// Trace is what Postgres keeps of a message, by which it can be told from
+// another one at its place.
+type Trace struct {
+	Time  time.Time     // JetStream's timestamp, cut to Unit
+	Unit  time.Duration // 1 ns or 1 µs
+	ID    string        // message id or ""
+	Named bool          // ID is known
+}
+
+// Of tells whether the trace is the message's.
+func (t Trace) Of(m *Message) bool {
+	return (!t.Named || t.ID == m.ID()) && m.Time.Truncate(t.Unit).Equal(t.Time)
+}
+
 // Fingerprint of the message.
 func (m *Message) Fingerprint() Fingerprint {
 	return Fingerprint{Time: m.Time, ID: m.ID()}

@@ -103,9 +103,8 @@ type Store interface {
 	Newest(ctx context.Context) (message.Cursor, error)
 
 	// RowAtOrBelow returns the last message at or below seq that Postgres
-	// has, in the incarnation that has the last word on it; the time in its
-	// fingerprint is cut to microseconds.
-	RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, f message.Fingerprint, found bool, err error)
+	// has, in the incarnation that has the last word on it.
+	RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, row message.Trace, found bool, err error)
 
 	// Trim calls trim with the cursor and the highest sequence stored for
 	// longer than window, while the cursor cannot go back.

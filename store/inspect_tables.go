@@ -27,7 +27,7 @@ func (i *Inspection) LackingRights(ctx context.Context, table string) ([]Right, 
 		SELECT 'USAGE', format('SCHEMA %I', nspname), false, 2
 		FROM pg_namespace WHERE nspname IN ('landfall', $1) AND NOT has_schema_privilege(oid, 'USAGE')
 		UNION ALL
-		SELECT privilege, format('TABLE %I.%I', nspname, relname), privilege = 'DELETE' AND relname <> 'marks', 3
+		SELECT privilege, format('TABLE %I.%I', nspname, relname), privilege = 'DELETE' AND relname NOT IN ('marks', 'batches'), 3
 		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
 		WHERE nspname = 'landfall' AND relname <> 'goose_db_version' AND relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, privilege)
 		UNION ALL

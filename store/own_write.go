@@ -324,11 +324,17 @@ func (w *ownWrite) settleOwn(ctx context.Context, b *message.Batch) (message.Out
 	if err := w.setAsideAll(ctx, bad); err != nil {
 		return message.Outcome{}, w.abort(ctx, w.conn, "set messages aside", err)
 	}
-	cur, err := w.commit(ctx, w.conn, w.cur, &b.Messages[len(b.Messages)-1])
-	if err != nil {
+	last := &b.Messages[len(b.Messages)-1]
+	times := make([]int64, len(b.Messages))
+	for i := range b.Messages {
+		times[i] = b.Messages[i].Time.UnixNano()
+	}
+	with := &pgx.Batch{}
+	with.Queue(`INSERT INTO landfall.batches (stream_id, last_seq, times) VALUES ($1, $2, $3)`, w.cur.StreamID, int64(last.Seq), times)
+	w.out.Cursor = message.Cursor{StreamID: w.cur.StreamID, Incarnation: w.cur.Incarnation, Seq: last.Seq, Last: last.Fingerprint()}
+	if err := w.commitWith(ctx, w.conn, w.out.Cursor, with); err != nil {
 		return message.Outcome{}, err
 	}
-	w.out.Cursor = cur
 	w.Stream.streak = w.streak
 	return w.out, nil
 }

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"landfall/cluster"
@@ -244,5 +246,35 @@ func TestOwnRepeats(t *testing.T) {
 		}
 		d.exec(`TRUNCATE own`)
 		cur = d.enter(s)
+	}
+}
+
+// What a stream has in common with a table that does not say so is known all
+// the same, message by message.
+func TestOwnLineage(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE own (id int)`)
+	s, cur := d.ownStream(&cluster.Table{Schema: "public", Name: "own", Mode: cluster.Append})
+	ms := documents(cur, `{"id": 1}`, `{"id": 2}`, `bad`, `{"id": 4}`, `{"id": 5}`)
+	first := d.write(s, cur, ms[:3]).Cursor
+	d.write(s, first, ms[3:])
+	second, err := begin(t.Context(), s, uuid.NewString(), 5, message.Cursor{Seq: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := documents(second, `{"id": 6}`, `{"id": 7}`)
+	for i := range again {
+		again[i].Time = again[i].Time.Add(time.Hour)
+	}
+	d.write(s, second, again)
+	for seq, want := range map[uint64]message.Message{1: ms[0], 2: ms[1], 3: ms[2], 4: ms[3], 5: again[0], 6: again[1], 99: again[1]} {
+		at, row, found, err := s.RowAtOrBelow(t.Context(), seq)
+		if err != nil || !found || at != want.Seq || !row.Of(&want) {
+			t.Errorf("at or below %d: %d %+v %v %v", seq, at, row, found, err)
+		}
+	}
+	if _, _, found, err := s.RowAtOrBelow(t.Context(), 0); err != nil || found {
+		t.Error(found, err)
 	}
 }

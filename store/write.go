@@ -113,10 +113,15 @@ func beginWith() *pgx.Batch {
 // commit moves the cursor to the last message and commits, in one round trip.
 func (s *Stream) commit(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, last *message.Message) (message.Cursor, error) {
 	next := message.Cursor{StreamID: cur.StreamID, Incarnation: cur.Incarnation, Seq: last.Seq, Last: last.Fingerprint()}
-	batch := &pgx.Batch{}
+	return next, s.commitWith(ctx, conn, next, &pgx.Batch{})
+}
+
+// commitWith moves the cursor to next and commits, behind the batch's
+// statements, in one round trip.
+func (s *Stream) commitWith(ctx context.Context, conn *pgxpool.Conn, next message.Cursor, batch *pgx.Batch) error {
 	batch.Queue(`UPDATE landfall.streams SET last_seq = $2, last_time = $3, last_msg_id = $4, updated_at = now() WHERE id = $1`,
-		cur.StreamID, int64(next.Seq), next.Last.Time.UnixNano(), idBytes(next.Last.ID))
-	return next, s.finish(ctx, conn, batch)
+		next.StreamID, int64(next.Seq), next.Last.Time.UnixNano(), idBytes(next.Last.ID))
+	return s.finish(ctx, conn, batch)
 }
 
 // finish sends the batch's statements with a COMMIT behind them. A COMMIT of
