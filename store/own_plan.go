@@ -140,3 +140,6 @@ func equal(key []string) string {
 }
 
 func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+// literal is a text as SQL writes it.
+func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -276,5 +277,48 @@ func TestOwnLineage(t *testing.T) {
 	}
 	if _, _, found, err := s.RowAtOrBelow(t.Context(), 0); err != nil || found {
 		t.Error(found, err)
+	}
+}
+
+// A sample shows what it would become, and leaves nothing behind.
+func TestOwnTry(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE own (id int PRIMARY KEY, "na'me" varchar(5) DEFAULT 'none', at timestamptz(0), doc jsonb)`)
+	s, cur := d.ownStream(&cluster.Table{Schema: "public", Name: "own", Mode: cluster.Upsert, Key: []string{"id"}, Columns: []cluster.Column{column(t, "na'me", "$.n")}})
+	got, err := s.Try(t.Context(), documents(cur, `{"id": 1, "n": "a", "at": "2026-01-02T03:04:05.6Z", "doc": {"b": [1]}}`, `{"id": 1}`, `delete {"id": 7}`, `{"id": 2, "n": "too long"}`, `[]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct {
+		row     string // its members in order
+		deletes bool
+		refused string
+	}{
+		{row: `{"at":"2026-01-02T03:04:06+00:00","doc":{"b":[1]},"id":1,"na'me":"a"}`},
+		{row: `{"at":null,"doc":null,"id":1,"na'me":"none"}`},
+		{row: `{"id":7}`, deletes: true},
+		{row: `null`, refused: "too long"},
+		{row: `null`, refused: "a JSON array, where an object is due"},
+	} {
+		var row any
+		if got[i].Row != nil {
+			if err := json.Unmarshal(got[i].Row, &row); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text, err := json.Marshal(row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(text) != want.row || got[i].Deletes != want.deletes || !strings.Contains(got[i].Refused, want.refused) || (got[i].Refused == "") != (want.refused == "") {
+			t.Errorf("%d: %s %+v, want %+v", i, text, got[i], want)
+		}
+	}
+	if n := one[int64](d, `SELECT count(*) FROM own`); n != 0 {
+		t.Errorf("%d rows", n)
+	}
+	if _, err := d.node("n1").Stream("S").Try(t.Context(), nil); err == nil {
+		t.Error("a stream without a table can be tried")
 	}
 }
