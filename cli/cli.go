@@ -48,6 +48,7 @@ func commands() []func(*fisk.Application, *env) {
 		addDrill,
 		addPostgres,
 		addValidate,
+		addTry,
 		addSchema,
 		addMigrate,
 		addHealth,
