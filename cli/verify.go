@@ -27,7 +27,7 @@ const verifyTimeout = 10 * time.Second
 func addVerify(app *fisk.Application, env *env) {
 	cmd := app.Command("verify", "Hold the streams against the tables")
 	cmd.HelpLong(`Counts what became of every message: stored as a row, pending, set aside as a dead letter, recognised as a duplicate,
-or gone (a gap). Reads all rows of the messages table. Exits 1 if a sequence is nowhere, or in two places, or gone.
+or gone (a gap). Reads all rows of the messages table; those of a table of your own it does not count. Exits 1 if a sequence is nowhere, or in two places, or gone.
 
 Examples:
 

@@ -14,6 +14,14 @@ import (
 // recognise a repeat.
 const IDHeader = "Nats-Msg-Id"
 
+// OpHeader is the header of a message that does something else to the row of
+// its key than writing it, in a table of the user's own under mode upsert: with
+// OpDelete it deletes it.
+const (
+	OpHeader = "Landfall-Op"
+	OpDelete = "delete"
+)
+
 // Message is one stored message of a stream.
 type Message struct {
 	Seq     uint64              // position in the stream, from 1

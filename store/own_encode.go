@@ -11,13 +11,6 @@ import (
 	"landfall/message"
 )
 
-// opHeader says what a message under upsert does to the row of its key, if
-// not to write it.
-const (
-	opHeader = "Landfall-Op"
-	opDelete = "delete"
-)
-
 // A message of a stream with a table of the user's own is encoded before it is
 // known which statement will store it. So its fields stay apart:
 //
@@ -81,9 +74,9 @@ func (e *ownEncoder) encode(dst []byte, m *message.Message) []byte {
 func (e *ownEncoder) encodeRow(dst []byte, m *message.Message) ([]byte, error) {
 	in := mapping.Message{Seq: m.Seq, ID: m.ID(), Subject: m.Subject, Published: m.Time, Header: m.Header, Body: m.Data}
 	kind, from := ownRow, e.rows
-	if op := m.Header[opHeader]; len(op) > 0 {
-		if op[0] != opDelete || e.plan.mode != cluster.Upsert {
-			return nil, fmt.Errorf("header %s: %q: only delete is known, under mode upsert", opHeader, readable(op[0]))
+	if op := m.Header[message.OpHeader]; len(op) > 0 {
+		if op[0] != message.OpDelete || e.plan.mode != cluster.Upsert {
+			return nil, fmt.Errorf("header %s: %q: only delete is known, under mode upsert", message.OpHeader, readable(op[0]))
 		}
 		kind, from = ownDelete, e.keys
 	}

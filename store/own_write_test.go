@@ -32,7 +32,7 @@ func documents(cur message.Cursor, bodies ...string) []message.Message {
 		seq := cur.Seq + 1 + uint64(i)
 		ms[i] = message.Message{Seq: seq, Subject: fmt.Sprintf("own.s%d", seq%3), Data: []byte(body), Time: moment(seq)}
 		if rest, ok := strings.CutPrefix(body, "delete "); ok {
-			ms[i].Data, ms[i].Header = []byte(rest), map[string][]string{opHeader: {opDelete}}
+			ms[i].Data, ms[i].Header = []byte(rest), map[string][]string{message.OpHeader: {message.OpDelete}}
 		}
 	}
 	return ms
