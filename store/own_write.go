@@ -38,17 +38,20 @@ type own struct {
 func (o *own) encode(dst []byte, m *message.Message) []byte {
 	p := o.plan.Load()
 	if p == nil {
-		return append(dst, 0, 0, 0, 5, 0, 0, 0, 0, byte(ownRow))
+		return unplanned(dst)
 	}
 	if o.encoder == nil || o.encoder.plan != p {
 		e, err := newOwnEncoder(p)
 		if err != nil { // Write says so
-			return append(dst, 0, 0, 0, 5, 0, 0, 0, 0, byte(ownRow))
+			return unplanned(dst)
 		}
 		o.encoder = e
 	}
 	return o.encoder.encode(dst, m)
 }
+
+// unplanned appends the record of a message that Write is to encode.
+func unplanned(dst []byte) []byte { return append(dst, 0, 0, 0, 5, 0, 0, 0, 0, byte(ownRow)) }
 
 // refresh reads the columns, if that was a while ago or must be, and makes a
 // new plan if they are others.

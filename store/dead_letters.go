@@ -1,0 +1,179 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"landfall/message"
+)
+
+// DeadLetter is a message that could not be stored, and why.
+type DeadLetter struct {
+	Stream     string
+	StreamID   int64
+	Message    message.Message // as it came
+	SQLState   string          // "" if Postgres did not refuse it
+	Reason     string
+	FailedAt   time.Time
+	ResolvedAt time.Time // zero: it waits for somebody
+	Resolution string
+}
+
+// ResolutionStored is that of a dead letter which has become a row.
+const ResolutionStored = "stored"
+
+// DeadLetterFilter chooses dead letters; the zero value all that wait.
+type DeadLetterFilter struct {
+	Stream   string    // "": of any
+	Reason   string    // contained in the reason, or the SQLSTATE
+	Since    time.Time // when they failed, at the earliest
+	Resolved bool      // those that are resolved, too
+	Seqs     []uint64  // of these sequences; none: any
+	Limit    int       // 0: no limit
+}
+
+// DeadLetters calls each for the cluster's dead letters, oldest first.
+func (s *Store) DeadLetters(ctx context.Context, f DeadLetterFilter, each func(*DeadLetter) error) error {
+	seqs := make([]int64, len(f.Seqs))
+	for i, seq := range f.Seqs {
+		seqs[i] = int64(seq)
+	}
+	limit := any(nil)
+	if f.Limit > 0 {
+		limit = f.Limit
+	}
+	rows, err := s.asking.Query(ctx, `SELECT s.name, d.stream_id, d.seq, coalesce(d.subject, ''), d.headers, coalesce(d.payload, ''),
+			coalesce(d.published_at, 0), coalesce(d.sqlstate, ''), coalesce(d.reason, ''), d.failed_at, d.resolved_at, coalesce(d.resolution, '')
+		FROM landfall.dead_letters AS d JOIN landfall.streams AS s ON s.id = d.stream_id
+		WHERE s.cluster = $1 AND ($2 = '' OR s.name = $2) AND ($3 = '' OR d.sqlstate = $3 OR strpos(d.reason, $3) > 0)
+			AND d.failed_at >= $4 AND ($5 OR d.resolved_at IS NULL) AND (cardinality($6::bigint[]) = 0 OR d.seq = ANY($6::bigint[]))
+		ORDER BY d.stream_id, d.seq LIMIT $7`, s.cluster, f.Stream, f.Reason, f.Since, f.Resolved, seqs, limit)
+	if err != nil {
+		return explain("read the dead letters", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var d DeadLetter
+		var seq, published int64
+		var subject, headers []byte
+		var resolved *time.Time
+		if err := rows.Scan(&d.Stream, &d.StreamID, &seq, &subject, &headers, &d.Message.Data, &published, &d.SQLState, &d.Reason, &d.FailedAt, &resolved, &d.Resolution); err != nil {
+			return explain("read the dead letters", err)
+		}
+		d.Message.Seq, d.Message.Subject, d.Message.Header, d.Message.Time = uint64(seq), string(subject), readWireHeaders(headers), time.Unix(0, published)
+		if resolved != nil {
+			d.ResolvedAt = *resolved
+		}
+		if err := each(&d); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return explain("read the dead letters", err)
+	}
+	return nil
+}
+
+// readWireHeaders is what wireHeaders wrote.
+func readWireHeaders(wire []byte) map[string][]string {
+	lines := strings.Split(string(wire), "\r\n")
+	if len(lines) < 3 {
+		return nil
+	}
+	h := map[string][]string{}
+	for _, line := range lines[1 : len(lines)-2] {
+		key, value, _ := strings.Cut(line, ": ")
+		h[key] = append(h[key], value)
+	}
+	return h
+}
+
+// ErrResolved says that a dead letter is resolved already, or that there is none.
+var ErrResolved = errors.New("no dead letter waits there")
+
+// StillRefused says that a dead letter cannot be stored yet.
+type StillRefused struct{ Reason string }
+
+func (e *StillRefused) Error() string { return e.Reason }
+
+// Retry stores a dead letter of this stream in its place, once, whoever tries:
+// behind the fence of its incarnation, and with its own row locked. body is
+// stored instead of its own if it is not nil. Errors: ErrResolved,
+// *StillRefused, *message.SetupError, or an outage.
+func (s *Stream) Retry(ctx context.Context, streamID int64, seq uint64, body []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, writeDeadline)
+	defer cancel()
+	if s.own != nil {
+		if _, err := s.own.refresh(ctx, s.pool, false); err != nil {
+			return explain("prepare "+s.own.table.String(), err)
+		}
+	}
+	return s.inTransaction(ctx, "store a dead letter", func(ctx context.Context, conn *pgxpool.Conn) error {
+		m, err := lockDeadLetter(ctx, conn, streamID, seq)
+		if err != nil {
+			return err
+		}
+		if body != nil {
+			m.Data = body
+		}
+		if _, err := conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
+			return err
+		}
+		if err := s.storeAgain(ctx, conn, streamID, m); err != nil {
+			return err
+		}
+		_, err = conn.Exec(ctx, `UPDATE landfall.dead_letters SET resolved_at = now(), resolution = $3 WHERE stream_id = $1 AND seq = $2`,
+			streamID, int64(seq), ResolutionStored)
+		return err
+	})
+}
+
+// lockDeadLetter locks the fence and then the dead letter, and reads it.
+func lockDeadLetter(ctx context.Context, conn *pgxpool.Conn, streamID int64, seq uint64) (*message.Message, error) {
+	if _, err := conn.Exec(ctx, `SELECT FROM landfall.streams WHERE id = $1 FOR UPDATE`, streamID); err != nil {
+		return nil, err
+	}
+	m := &message.Message{Seq: seq}
+	var subject, headers []byte
+	var published int64
+	err := conn.QueryRow(ctx, `SELECT coalesce(subject, ''), headers, coalesce(payload, ''), coalesce(published_at, 0) FROM landfall.dead_letters
+			WHERE stream_id = $1 AND seq = $2 AND resolved_at IS NULL FOR UPDATE`, streamID, int64(seq)).Scan(&subject, &headers, &m.Data, &published)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, ErrResolved
+	}
+	m.Subject, m.Header, m.Time = string(subject), readWireHeaders(headers), time.Unix(0, published)
+	return m, err
+}
+
+// storeAgain makes a row of a message that was refused.
+func (s *Stream) storeAgain(ctx context.Context, conn *pgxpool.Conn, streamID int64, m *message.Message) error {
+	c := &careful{Stream: s, conn: conn, cur: message.Cursor{StreamID: streamID}}
+	var err error
+	if s.own == nil {
+		_, err = c.copyInto(ctx, s.table, []message.Message{*m})
+	} else {
+		w := &ownWrite{careful: c, plan: s.own.plan.Load()}
+		if err = w.load(&message.Batch{Messages: []message.Message{*m}, Rows: unplanned(nil)}); err != nil {
+			return err
+		}
+		if r, refused := w.refused[0]; refused {
+			return &StillRefused{r.reason}
+		}
+		err = w.put(ctx, &message.Batch{Messages: []message.Message{*m}})
+	}
+	var pg *pgconn.PgError
+	if err != nil && classify(err) == data && errors.As(err, &pg) {
+		return &StillRefused{reasonOf(pg)}
+	}
+	if err != nil {
+		return fmt.Errorf("store message %d: %w", m.Seq, err)
+	}
+	return nil
+}
