@@ -53,6 +53,7 @@ func commands() []func(*fisk.Application, *env) {
 		addMigrate,
 		addHealth,
 		addVerify,
+		addDeadLetters,
 		addNATS,
 		addVersion,
 	}

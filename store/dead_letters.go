@@ -177,3 +177,26 @@ func (s *Stream) storeAgain(ctx context.Context, conn *pgxpool.Conn, streamID in
 	}
 	return nil
 }
+
+// Resolve marks a dead letter as dealt with, in a word or two; do, if not nil,
+// is done in between, while its row is locked. Errors: ErrResolved, do's, or
+// an outage.
+func (s *Store) Resolve(ctx context.Context, streamID int64, seq uint64, resolution string, do func(*message.Message) error) error {
+	ctx, cancel := context.WithTimeout(ctx, callDeadline)
+	defer cancel()
+	st := &Stream{Store: s}
+	return st.inTransaction(ctx, "resolve a dead letter", func(ctx context.Context, conn *pgxpool.Conn) error {
+		m, err := lockDeadLetter(ctx, conn, streamID, seq)
+		if err != nil {
+			return err
+		}
+		if do != nil {
+			if err := do(m); err != nil {
+				return err
+			}
+		}
+		_, err = conn.Exec(ctx, `UPDATE landfall.dead_letters SET resolved_at = now(), resolution = $3 WHERE stream_id = $1 AND seq = $2`,
+			streamID, int64(seq), resolution)
+		return err
+	})
+}
