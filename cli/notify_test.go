@@ -3,16 +3,17 @@ package cli
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"landfall/node/nodetest"
 )
 
 // TestServiceManager runs one node of three, and one alone, as systemd does, and
@@ -42,13 +43,18 @@ func TestServiceManager(t *testing.T) {
 	}
 }
 
+// ended is what the test itself says on a node's NOTIFY_SOCKET, behind the
+// node's last word.
+const ended = "the process has ended"
+
 // notified is a node that was given a NOTIFY_SOCKET.
 type notified struct {
 	t      *testing.T
 	socket *net.UnixConn
 	cmd    *exec.Cmd
+	exit   chan error
 	heard  []string
-	log    bytes.Buffer
+	log    bytes.Buffer // to be read once exit has said something
 }
 
 // startNotified runs the first of the nodes.
@@ -62,14 +68,16 @@ func startNotified(t *testing.T, nodes ...string) *notified {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	config := "cluster: notified\nstreams:\n  MESSAGES: { subjects: [messages], max_bytes: 16MiB }\n" +
 		"postgres:\n  url: postgres://app:app@127.0.0.1:1/app\nnodes:\n"
-	for _, n := range nodes {
-		config += fmt.Sprintf("  %s: { client: %q, route: %q, http: %q }\n", n, freeAddress(t), freeAddress(t), freeAddress(t))
+	addresses := nodetest.FreeAddresses(t, 3*len(nodes))
+	for i, name := range nodes {
+		a := addresses[3*i:]
+		config += fmt.Sprintf("  %s: { client: %q, route: %q, http: %q }\n", name, a[0], a[1], a[2])
 	}
 	file := filepath.Join(dir, "cluster.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	n := &notified{t: t}
+	n := &notified{t: t, exit: make(chan error, 1)}
 	path := filepath.Join(dir, "notify")
 	if n.socket, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"}); err != nil {
 		t.Fatal(err)
@@ -81,27 +89,19 @@ func startNotified(t *testing.T, nodes ...string) *notified {
 	if err := n.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if n.cmd.ProcessState == nil {
-			_ = n.cmd.Process.Kill()
-			_ = n.cmd.Wait()
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		n.exit <- n.cmd.Wait()
+		if self, err := net.Dial("unixgram", path); err == nil {
+			_, _ = self.Write([]byte(ended))
+			_ = self.Close()
 		}
 	})
+	t.Cleanup(func() {
+		_ = n.cmd.Process.Kill() // an error if it has ended
+		waiting.Wait()
+	})
 	return n
-}
-
-// freeAddress is from below the range that systems take outgoing ports from.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(15000))
-		if l, err := net.Listen("tcp", address); err == nil {
-			l.Close()
-			return address
-		}
-	}
-	t.Fatal("no free port found")
-	return ""
 }
 
 // hears reads until the words have been said.
@@ -113,8 +113,9 @@ func (n *notified) hears(words string) {
 	buffer := make([]byte, 4096)
 	for !slices.Contains(n.heard, words) {
 		size, err := n.socket.Read(buffer)
-		if err != nil {
-			n.t.Fatalf("never said %q, but %q: %v", words, n.heard, err)
+		if err != nil || string(buffer[:size]) == ended {
+			_ = n.cmd.Process.Kill()
+			n.t.Fatalf("never said %q, but %q: %v, %v\n%s", words, n.heard, err, <-n.exit, &n.log)
 		}
 		n.heard = append(n.heard, string(buffer[:size]))
 	}
@@ -126,7 +127,8 @@ func (n *notified) stop() {
 	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		n.t.Fatal(err)
 	}
-	if err := n.cmd.Wait(); err != nil {
-		n.t.Errorf("%v\n%s", err, strings.TrimSpace(n.log.String()))
+	if err := <-n.exit; err != nil {
+		n.t.Errorf("%v\n%s", err, &n.log)
 	}
+	n.exit <- nil // for who reads the log
 }
