@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"landfall/cluster"
 	"landfall/message"
@@ -43,9 +45,10 @@ func (w *ownWrite) findRefused(ctx context.Context, b *message.Batch, tries int)
 		some: w.plan.store("landfall_at", "landfall_to", w.deletes), one: w.plan.storeOne("landfall_at", w.deletes), blameless: w.plan.blameless(),
 	}
 	done, err := rows.run(ctx, w.conn)
+	var missing *pgconn.PgError
 	switch {
-	case SQLState(err) == checkViolation:
-		return &message.SetupError{Reason: "a partition is missing", Advice: "create it, or a DEFAULT partition: nothing is lost meanwhile", Err: err}
+	case errors.As(err, &missing) && missing.Code == checkViolation:
+		return &message.SetupError{Reason: reasonOf(missing), Advice: "create the partition, or a DEFAULT one: nothing is lost meanwhile"}
 	case err != nil && classify(err) == data:
 		return &message.SetupError{Reason: "Postgres refuses what no row is to blame for", Advice: "look at the triggers of " + w.plan.table.Sanitize(), Err: err}
 	case err != nil:
