@@ -47,7 +47,7 @@ func (c *careful) walk(ms []*message.Message, part int64) *walk {
 		one:       into + `= landfall_at`,
 		blameless: notData() + ` OR landfall_code = '` + uniqueViolation + `'`,
 	}
-	w.tries = (w.last - w.first + 1) / part
+	w.tries, w.suspects = (w.last-w.first+1)/part, c.suspected
 	if !c.merging {
 		return w
 	}

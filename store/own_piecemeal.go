@@ -44,6 +44,12 @@ func (w *ownWrite) findRefused(ctx context.Context, b *message.Batch, tries int)
 		stage: ownStage, column: "place", last: int64(len(b.Messages)) - 1, tries: int64(tries),
 		some: w.plan.store("landfall_at", "landfall_to", w.deletes), one: w.plan.storeOne("landfall_at", w.deletes), blameless: w.plan.blameless(),
 	}
+	if look := w.plan.suspects(); look != nil && staged >= fewSuspects {
+		rows.suspects = true
+		if err := look.find(ctx, w.conn); err != nil {
+			return err
+		}
+	}
 	done, err := rows.run(ctx, w.conn)
 	var missing *pgconn.PgError
 	switch {

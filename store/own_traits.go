@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,12 +17,13 @@ import (
 type ownTraits struct {
 	Secured bool // policies apply to this role: a row that one refuses fails with the SQLSTATE of a missing right
 	View    bool
-	Trigger bool // one before or instead of the INSERT of a row, which may discard it
+	Trigger bool   // one before or instead of the INSERT of a row, which may discard or mend it
+	Refuses string // condition on the columns under which the table refuses a staged row, see suspects; "" if none is known
 }
 
 // readTraits reads them. A rule is a *message.SetupError: COPY passes by what
 // INSERT obeys, and ON CONFLICT does not go with it.
-func readTraits(ctx context.Context, conn querier, t *cluster.Table) (ownTraits, error) {
+func readTraits(ctx context.Context, conn querier, t *cluster.Table, columns []ownColumn) (ownTraits, error) {
 	table := pgx.Identifier{t.Schema, t.Name}
 	rows, err := conn.Query(ctx, `SELECT row_security_active(c.oid), c.relkind = 'v',
 			EXISTS (SELECT FROM pg_trigger AS g WHERE g.tgrelid IN (SELECT c.oid UNION SELECT relid FROM pg_partition_tree(c.oid))
@@ -42,10 +45,59 @@ func readTraits(ctx context.Context, conn querier, t *cluster.Table) (ownTraits,
 	case rule != "":
 		return traits, &message.SetupError{Reason: fmt.Sprintf("rule %s rewrites what is inserted into %s", rule, t), Advice: "drop it: a trigger can do the same"}
 	}
-	return traits, nil
+	traits.Refuses, err = ownRefuses(ctx, conn, table, columns)
+	return traits, err
 }
 
-// mayRefuse is the condition on what Postgres said to a walk under which no row
+// ownRefuses adds to the checks the columns that must not be NULL, unless they
+// have a DEFAULT to take.
+func ownRefuses(ctx context.Context, conn querier, table pgx.Identifier, columns []ownColumn) (string, error) {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.Name
+	}
+	checks, required, err := readRefuses(ctx, conn, table, names)
+	if err != nil {
+		return "", err
+	}
+	var refuses []string
+	if checks != "" {
+		refuses = append(refuses, checks)
+	}
+	for i, c := range columns {
+		if !slices.Contains(required, c.Name) {
+			continue
+		}
+		null := quoted(c.Name) + " IS NULL"
+		if c.Default != "" {
+			null = fmt.Sprintf("(%s AND NOT landfall_row.d%d)", null, i)
+		}
+		refuses = append(refuses, null)
+	}
+	return strings.Join(refuses, " OR "), nil
+}
+
+// suspects finds those among the staged rows, see there; nil where a trigger
+// may mend what looks bad.
+func (p *ownPlan) suspects() *suspects {
+	if p.traits.Trigger || p.traits.View {
+		return nil
+	}
+	s := &suspects{table: p.table.Sanitize(), stage: ownStage, number: "place", refuses: p.traits.Refuses}
+	for i, c := range p.columns {
+		value := fmt.Sprintf("landfall_row.c%d", i)
+		if c.Default != "" {
+			value = fmt.Sprintf("CASE WHEN NOT landfall_row.d%d THEN %s END", i, value)
+		}
+		s.columns = append(s.columns, suspectColumn{quoted(c.Name), value})
+	}
+	if p.mode == cluster.Upsert {
+		s.skip = "landfall_row.gone"
+	}
+	return s
+}
+
+// blameless is the condition on what Postgres said to a walk under which no row
 // is to blame. A partition that is missing is the set-up: it shares the SQLSTATE
 // of a check's violation, which names a constraint.
 func (p *ownPlan) blameless() string {

@@ -65,7 +65,7 @@ func (o *own) refresh(ctx context.Context, conn querier, now bool) (changed bool
 	if err := checkKey(o.table, indexes); err != nil {
 		return false, err
 	}
-	traits, err := readTraits(ctx, conn, o.table)
+	traits, err := readTraits(ctx, conn, o.table, columns)
 	if err != nil {
 		return false, err
 	}

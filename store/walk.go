@@ -21,6 +21,7 @@ type walk struct {
 	tries         int64  // how many to try first
 	some, one     string // statements that store the rows from landfall_at to landfall_to, and the one at landfall_at
 	blameless     string // condition on what Postgres said under which no row is to blame
+	suspects      bool   // those that suspects found are tried first
 }
 
 // walked is what came of a walk.
@@ -72,7 +73,15 @@ func (w *walk) run(ctx context.Context, conn *pgxpool.Conn) (walked, error) {
 // statement is the walk as Postgres goes it. The stage gets its index only
 // when the rows do not go all at once.
 func (w *walk) statement() string {
+	try := ""
+	if w.suspects {
+		try = walkSuspects
+	}
+	try = strings.NewReplacer("{one}", w.one, "{stage}", "pg_temp."+w.stage, "{column}", w.column,
+		"{refused}", "pg_temp."+refusedStage, "{suspects}", "pg_temp."+suspectStage, "{outage}", notData(),
+		"{first}", fmt.Sprint(w.first), "{last}", fmt.Sprint(w.last)).Replace(try)
 	return strings.NewReplacer(
+		"{try}", try,
 		"{first}", fmt.Sprint(w.first), "{last}", fmt.Sprint(w.last), "{tries}", fmt.Sprint(max(w.tries, 1)),
 		"{some}", w.some, "{one}", w.one, "{blameless}", w.blameless,
 		"{stage}", "pg_temp."+w.stage, "{column}", w.column, "{refused}", "pg_temp."+refusedStage,
@@ -83,7 +92,7 @@ func (w *walk) statement() string {
 // be to blame for.
 const walkStatement = `DO $landfall$
 DECLARE
-	landfall_at bigint := {first};
+	landfall_at bigint;
 	landfall_to bigint;
 	landfall_size bigint := {tries};
 	landfall_good integer := 0;
@@ -93,6 +102,8 @@ DECLARE
 	landfall_code text; landfall_said text; landfall_more text;
 	landfall_schema text; landfall_table text; landfall_column text; landfall_rule text;
 BEGIN
+	{try}
+	landfall_at := {first};
 	WHILE landfall_at <= {last} LOOP
 		landfall_to := least(landfall_at + landfall_size - 1, {last});
 		BEGIN
@@ -130,6 +141,33 @@ BEGIN
 	INSERT INTO {refused} (number, stored) VALUES (-1, landfall_stored);
 END
 $landfall$`
+
+// walkSuspects tries the suspects, each alone, and undoes it if it is good after
+// all. Those that are bad by themselves are done with: the walk is spared them,
+// and begins with all that is left.
+const walkSuspects = `IF EXISTS (SELECT FROM {suspects}) THEN
+		CREATE INDEX ON {stage} ({column});
+		landfall_indexed := true;
+	END IF;
+	FOR landfall_at IN SELECT number FROM {suspects} ORDER BY number LOOP
+		BEGIN
+			{one};
+			RAISE SQLSTATE 'LF000';
+		EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+			GET STACKED DIAGNOSTICS landfall_code := RETURNED_SQLSTATE, landfall_said := MESSAGE_TEXT, landfall_more := PG_EXCEPTION_DETAIL,
+				landfall_schema := SCHEMA_NAME, landfall_table := TABLE_NAME, landfall_column := COLUMN_NAME, landfall_rule := CONSTRAINT_NAME;
+			IF landfall_code <> '23514' OR landfall_rule <> '' THEN
+				INSERT INTO {refused} VALUES (landfall_at, landfall_code, landfall_said, landfall_more, landfall_table, landfall_column, landfall_rule);
+				landfall_size := {last} - {first} + 1;
+			END IF;
+		WHEN OTHERS OR ASSERT_FAILURE THEN
+			landfall_code := SQLSTATE;
+			IF ({outage}) AND landfall_code <> '42501' THEN
+				RAISE;
+			END IF;
+		END;
+	END LOOP;
+	DELETE FROM {stage} WHERE {column} IN (SELECT number FROM {refused});`
 
 // notData is the condition on SQLSTATEs under which no row is to blame, see
 // classify.
