@@ -22,8 +22,9 @@ full. Nothing is connected to.
 With --connect it then looks at the Postgres of the file, changes nothing there,
 and says what is missing and what to do about it: version and settings, the
 tables and who makes them, every right that the role needs, poolers, clocks, and
-where each column of your own tables comes from. Then it
-exits 1 if the cluster could not work so; notes alone are exit code 0.
+where each column of your own tables comes from.
+
+It exits 1 if the cluster could not work so; notes alone are exit code 0.
 
 Examples:
 
