@@ -158,7 +158,7 @@ func TestConnect(t *testing.T) {
 			}
 			p := place{T: t, server: server, name: name, nowhere: nowhere(t)}
 			p.pooler = func() string { return pgtest.Pooler(t, p.owner()) }
-			compareConnect(t, c.postgres(p), c.code)
+			compareConnect(t, c.postgres(p), "", c.code)
 		})
 	}
 }
@@ -166,7 +166,7 @@ func TestConnect(t *testing.T) {
 func TestConnectToAnUnsafeServer(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgserver.Options{Settings: map[string]string{"fsync": "off", "full_page_writes": "off"}})
-	compareConnect(t, "url: "+server.URL(), 0)
+	compareConnect(t, "url: "+server.URL(), "", 0)
 }
 
 // What no server here can be.
@@ -225,7 +225,7 @@ func TestConnectIsInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	file := connectFile(t, "url: postgres://app@"+l.Addr().String()+"/app")
+	file := connectFile(t, "url: postgres://app@"+l.Addr().String()+"/app", "")
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { // ends with the listener
 		if c, err := l.Accept(); err == nil {
@@ -251,7 +251,7 @@ func nowhere(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func connectFile(t *testing.T, postgres string) string {
+func connectFile(t *testing.T, postgres, streams string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "cluster.yaml")
 	text := `cluster: landfall
@@ -259,7 +259,7 @@ nodes:
   n1: { client: 127.0.0.1:4231, route: 127.0.0.1:6231, http: 127.0.0.1:8231 }
 streams:
   MESSAGES: { subjects: [messages] }
-postgres:
+` + streams + `postgres:
   ` + postgres + "\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -268,9 +268,9 @@ postgres:
 }
 
 // compareConnect runs the command as people do and as programs do.
-func compareConnect(t *testing.T, postgres string, code int) {
+func compareConnect(t *testing.T, postgres, streams string, code int) {
 	t.Helper()
-	file := connectFile(t, postgres)
+	file := connectFile(t, postgres, streams)
 	var text, asJSON, errs bytes.Buffer
 	for _, run := range []struct {
 		out  *bytes.Buffer
@@ -287,7 +287,7 @@ func compareConnect(t *testing.T, postgres string, code int) {
 	}
 	_, got, _ := strings.Cut(text.String(), "\nPostgres:\n\n")
 	got = plain(got)
-	golden := filepath.Join("testdata", "connect", strings.ReplaceAll(strings.TrimPrefix(t.Name(), "TestConnect"), "/", "")+".txt")
+	golden := filepath.Join("testdata", "connect", strings.Trim(strings.ReplaceAll(strings.TrimPrefix(t.Name(), "TestConnect"), "/", "_"), "_")+".txt")
 	if os.Getenv("UPDATE_GOLDEN") != "" {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)

@@ -37,6 +37,12 @@ type Column struct {
 // String is the table's name as in cluster.yaml.
 func (t *Table) String() string { return t.Schema + "." + t.Name }
 
+// MapsID tells whether a column takes the message's id, by which a message that
+// comes again could be known.
+func (t *Table) MapsID() bool {
+	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Source.FromID() })
+}
+
 // longestIdentifier is Postgres' limit, in bytes (NAMEDATALEN - 1).
 const longestIdentifier = 63
 

@@ -25,6 +25,7 @@ const (
 	queryCanceled     = "57014"
 	lockNotAvailable  = "55P03"
 	insufficientRight = "42501"
+	checkViolation    = "23514"
 	readOnly          = "25006"
 	programLimit      = "54000" // too long for an index, among others
 )

@@ -157,7 +157,10 @@ func (s *Stream) storeAgain(ctx context.Context, conn *pgxpool.Conn, streamID in
 	c := &careful{Stream: s, conn: conn, cur: message.Cursor{StreamID: streamID}}
 	var err error
 	if s.own == nil {
-		_, err = c.copyInto(ctx, s.table, []message.Message{*m})
+		var n int64
+		if n, err = s.copyRows(ctx, conn, s.table, appendRow(nil, streamID, m)); err == nil && n != 1 {
+			err = s.discarded()
+		}
 	} else {
 		w := &ownWrite{careful: c, plan: s.own.plan.Load()}
 		if err = w.load(&message.Batch{Messages: []message.Message{*m}, Rows: unplanned(nil)}); err != nil {

@@ -16,7 +16,7 @@ import (
 // ownColumn is a column of a table of the user's own that messages fill.
 type ownColumn struct {
 	mapping.Column
-	Cast    string // the type, quoted and without modifiers: what a text is cast to
+	Cast    string // what a text is read as, see readColumns
 	Default string // the expression for a row without the field; "" for NULL
 }
 
@@ -51,8 +51,8 @@ func ownColumns(ctx context.Context, conn querier, t *cluster.Table) ([]ownColum
 			source = t.Columns[at].Source
 		}
 		if f.Computed {
-			if at >= 0 {
-				return nil, &message.SetupError{Reason: fmt.Sprintf("Postgres itself computes column %q of %s", f.Name, t), Advice: "take it out of columns in cluster.yaml"}
+			if at >= 0 || slices.Contains(t.Key, f.Name) {
+				return nil, &message.SetupError{Reason: fmt.Sprintf("Postgres itself computes column %q of %s", f.Name, t), Advice: "take it out of columns and key in cluster.yaml"}
 			}
 			continue
 		}
@@ -92,26 +92,34 @@ type querier interface {
 
 // readColumns reads a table's columns, in their order; none if there is no
 // such table.
+//
+// A text is read as the type behind all domains. Of its modifiers it has those
+// that round, so that keys which are the same once stored are the same before,
+// and not those that cut off: a cast would do that in silence, where the
+// assignment refuses, as it does what a domain's check refuses. A collation for
+// which different texts can be equal goes with it.
 func readColumns(ctx context.Context, conn querier, table pgx.Identifier) ([]catalogColumn, error) {
-	rows, err := conn.Query(ctx, `WITH RECURSIVE base (oid, typ) AS (
-			SELECT a.atttypid, a.atttypid FROM pg_attribute a WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
+	rows, err := conn.Query(ctx, `WITH RECURSIVE base (oid, root, typ, mod) AS (
+			SELECT a.atttypid, a.atttypmod, a.atttypid, a.atttypmod FROM pg_attribute a WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
 			UNION
-			SELECT b.oid, t.typbasetype FROM base b JOIN pg_type t ON t.oid = b.typ WHERE t.typtype = 'd'
+			SELECT b.oid, b.root, t.typbasetype, t.typtypmod FROM base b JOIN pg_type t ON t.oid = b.typ WHERE t.typtype = 'd'
 		), elem (oid, typ) AS (
 			SELECT t.oid, t.typelem FROM base b JOIN pg_type t ON t.oid = b.typ WHERE t.typcategory = 'A' AND t.typtype <> 'd'
 			UNION
 			SELECT e.oid, t.typbasetype FROM elem e JOIN pg_type t ON t.oid = e.typ WHERE t.typtype = 'd'
 		)
-		SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, format('%I.%I', n.nspname, t.typname) AS "cast",
+		SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, CASE WHEN own.typcategory IN ('N', 'D', 'T') AND n.nspname = 'pg_catalog' AND b.mod >= 0 THEN format_type(own.oid, b.mod) ELSE format('%I.%I', n.nspname, own.typname) END
+				|| coalesce((SELECT format(' COLLATE %I.%I', cn.nspname, c.collname) FROM pg_collation c JOIN pg_namespace cn ON cn.oid = c.collnamespace
+					WHERE c.oid = a.attcollation AND NOT c.collisdeterministic), '') AS "cast",
 			coalesce(CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END, CASE WHEN t.typtype = 'd' THEN pg_get_expr(t.typdefaultbin, 0) END, '') AS "default",
 			own.typcategory AS category, own.typname AS base,
 			coalesce(item.typcategory, '') AS elem_category, coalesce(item.typname, '') AS elem_base,
 			a.attgenerated <> '' OR a.attidentity <> '' AS computed
 		FROM pg_attribute a
 		JOIN pg_type t ON t.oid = a.atttypid
-		JOIN pg_namespace n ON n.oid = t.typnamespace
-		JOIN base b ON b.oid = a.atttypid
+		JOIN base b ON b.oid = a.atttypid AND b.root = a.atttypmod
 		JOIN pg_type own ON own.oid = b.typ AND own.typtype <> 'd'
+		JOIN pg_namespace n ON n.oid = own.typnamespace
 		LEFT JOIN elem e ON e.oid = own.oid
 		LEFT JOIN pg_type item ON item.oid = e.typ
 		LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum

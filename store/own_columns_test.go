@@ -50,7 +50,7 @@ func TestOwnColumns(t *testing.T) {
 		column("Customer", "text", mapping.Text, "pg_catalog.text", "'nobody'::text"),
 		column("gone", "integer", mapping.Scalar, "pg_catalog.int4", ""),
 		column("code", "character varying(3)", mapping.Text, "pg_catalog.\"varchar\"", ""),
-		column("amount", `"Shop".cheap`, mapping.Scalar, `"Shop".cheap`, "1"),
+		column("amount", `"Shop".cheap`, mapping.Scalar, "numeric(10,2)", "1"),
 		column("colour", `"Shop".colour`, mapping.Scalar, `"Shop".colour`, ""),
 		column("tags", "text[]", mapping.ArrayOf(mapping.Text), "pg_catalog._text", "'{}'::text[]"),
 		column("times", "timestamp(3) with time zone[]", mapping.ArrayOf(mapping.Time), "pg_catalog._timestamptz", ""),

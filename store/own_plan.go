@@ -21,10 +21,11 @@ type ownPlan struct {
 	columns []ownColumn
 	key     []int    // columns
 	ids     []string // unique indexes on the column that holds message ids
+	traits  ownTraits
 }
 
-func newOwnPlan(number uint32, t *cluster.Table, columns []ownColumn, ids []string) *ownPlan {
-	p := &ownPlan{number: number, table: pgx.Identifier{t.Schema, t.Name}, mode: t.Mode, columns: columns, ids: ids}
+func newOwnPlan(number uint32, t *cluster.Table, columns []ownColumn, ids []string, traits ownTraits) *ownPlan {
+	p := &ownPlan{number: number, table: pgx.Identifier{t.Schema, t.Name}, mode: t.Mode, columns: columns, ids: ids, traits: traits}
 	for _, name := range t.Key {
 		p.key = append(p.key, slices.IndexFunc(columns, func(c ownColumn) bool { return c.Name == name }))
 	}
@@ -81,8 +82,7 @@ func (p *ownPlan) makeStage() string {
 }
 
 // value is the expression for a column of a staged row: Postgres reads the
-// text as the type's. The cast has no length or precision: those come with the
-// assignment, which refuses what the cast would cut off.
+// text as the type's, see readColumns for what is left to the assignment.
 func (p *ownPlan) value(i int) string {
 	c := &p.columns[i]
 	v := fmt.Sprintf("s.c%d::%s", i, c.Cast)
@@ -90,53 +90,6 @@ func (p *ownPlan) value(i int) string {
 		v = fmt.Sprintf("CASE WHEN s.d%d THEN %s ELSE %s END", i, c.Default, v)
 	}
 	return v
-}
-
-// store stores the staged rows from place $1 to $2 (as they are written in
-// lo and hi), as if one after the other: of several with the same key upsert
-// takes the last, and keep_first the first.
-func (p *ownPlan) store(lo, hi string) string {
-	names, values := make([]string, len(p.columns)), make([]string, len(p.columns))
-	for i, c := range p.columns {
-		names[i], values[i] = quoted(c.Name), p.value(i)+" AS "+quoted(c.Name)
-	}
-	list := strings.Join(names, ", ")
-	into := "INSERT INTO " + p.table.Sanitize() + " AS t (" + list + ")"
-	from := " FROM pg_temp." + ownStage + " AS s WHERE s.place BETWEEN " + lo + " AND " + hi
-	if p.mode == cluster.Append {
-		return into + " SELECT " + strings.Join(values, ", ") + from + " ORDER BY s.place"
-	}
-	key := make([]string, len(p.key))
-	for i, at := range p.key {
-		key[i] = quoted(p.columns[at].Name)
-	}
-	keys := strings.Join(key, ", ")
-	order, conflict := " DESC", " DO UPDATE SET ("+list+") = ROW ("+excluded(names)+")"
-	if p.mode == cluster.KeepFirst {
-		order, conflict = "", " DO NOTHING"
-	}
-	rows := "WITH rows AS (SELECT " + strings.Join(values, ", ") + ", s.place AS landfall_place, s.gone AS landfall_gone" + from + ")" +
-		", kept AS (SELECT DISTINCT ON (" + keys + ") * FROM rows ORDER BY " + keys + ", landfall_place" + order + ")"
-	if p.mode == cluster.Upsert {
-		rows += ", deleted AS (DELETE FROM " + p.table.Sanitize() + " AS t USING kept WHERE kept.landfall_gone AND " + equal(key) + ")"
-	}
-	return rows + " " + into + " SELECT " + list + " FROM kept WHERE NOT landfall_gone ORDER BY landfall_place ON CONFLICT (" + keys + ")" + conflict
-}
-
-func excluded(names []string) string {
-	values := make([]string, len(names))
-	for i, n := range names {
-		values[i] = "EXCLUDED." + n
-	}
-	return strings.Join(values, ", ")
-}
-
-func equal(key []string) string {
-	same := make([]string, len(key))
-	for i, k := range key {
-		same[i] = "t." + k + " = kept." + k
-	}
-	return strings.Join(same, " AND ")
 }
 
 func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }

@@ -67,7 +67,7 @@ func (s *Stream) Try(ctx context.Context, ms []message.Message) ([]Tried, error)
 }
 
 func (w *ownWrite) try(ctx context.Context, b *message.Batch) ([]Tried, error) {
-	if err := w.findRefused(ctx, b); err != nil {
+	if err := w.findRefused(ctx, b, len(b.Messages)); err != nil {
 		return nil, err
 	}
 	tried := make([]Tried, len(b.Messages))

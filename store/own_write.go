@@ -1,10 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,15 +15,9 @@ import (
 	"landfall/message"
 )
 
-const (
-	// ownReadAgain is how often the columns are read while batches come: so
-	// soon a new one is filled. One that is gone shows at once.
-	ownReadAgain = time.Second
-
-	// ownShapes is how many COPYs a batch is worth, one for each set of
-	// columns that its rows have a field for. Beyond it the rows are staged.
-	ownShapes = 4
-)
+// ownReadAgain is how often the columns are read while batches come: so soon a
+// new one is filled. One that is gone shows at once.
+const ownReadAgain = time.Second
 
 // own is a table of the user's own that a stream fills.
 type own struct {
@@ -71,16 +65,20 @@ func (o *own) refresh(ctx context.Context, conn querier, now bool) (changed bool
 	if err := checkKey(o.table, indexes); err != nil {
 		return false, err
 	}
+	traits, err := readTraits(ctx, conn, o.table, columns)
+	if err != nil {
+		return false, err
+	}
 	ids := idIndexes(columns, indexes)
 	o.read = time.Now()
-	if p != nil && sameColumns(p.columns, columns) && slices.Equal(p.ids, ids) {
+	if p != nil && sameColumns(p.columns, columns) && slices.Equal(p.ids, ids) && p.traits == traits {
 		return false, nil
 	}
 	number := uint32(1)
 	if p != nil {
 		number = p.number + 1
 	}
-	o.plan.Store(newOwnPlan(number, o.table, columns, ids))
+	o.plan.Store(newOwnPlan(number, o.table, columns, ids, traits))
 	return true, nil
 }
 
@@ -123,7 +121,7 @@ func (s *Stream) tryOwn(ctx context.Context, conn *pgxpool.Conn, cur message.Cur
 		return message.Outcome{}, err
 	}
 	out, err := w.all(ctx, b)
-	if err == nil || classify(err) != data {
+	if err == nil || !w.plan.rowsFail(err) {
 		return out, err
 	}
 	w.careful = &careful{Stream: s, conn: conn, cur: cur, streak: s.streak}
@@ -136,108 +134,10 @@ type ownWrite struct {
 	plan     *ownPlan
 	rows     []byte          // the batch's records, all of this plan
 	refused  map[int]refusal // by place in the batch
-	repeated map[int]bool    // by place: its id has a row that says the same
+	repeated map[int]int64   // by place: its id has a row that says the same, of this sequence or 0
+	deletes  bool            // some messages are
 	shapes   []*ownShape     // only what COPY can take as it is
 	staged   bool            // it cannot
-}
-
-// refusal is why a message is no row.
-type refusal struct {
-	code, reason string
-	failure      failure
-}
-
-// ownShape are rows that have a field for the same columns.
-type ownShape struct {
-	columns []int
-	lines   []byte
-}
-
-// load goes through the batch's records: it makes those anew that are of an
-// older plan, notes the refused ones, and sorts the others by shape.
-func (w *ownWrite) load(b *message.Batch) error {
-	w.refused, w.repeated = map[int]refusal{}, map[int]bool{}
-	w.staged = w.plan.mode != cluster.Append
-	var anew *ownEncoder
-	var fields []ownField
-	rest := b.Rows
-	for i := range b.Messages {
-		var r ownRecord
-		from := rest
-		r, rest = nextRecord(rest, fields)
-		record := from[:len(from)-len(rest)]
-		if r.plan != w.plan.number {
-			if anew == nil {
-				var err error
-				if anew, err = newOwnEncoder(w.plan); err != nil {
-					return err
-				}
-			}
-			record = anew.encode(nil, &b.Messages[i])
-			r, _ = nextRecord(record, fields)
-		}
-		fields = r.fields
-		w.rows = append(w.rows, record...)
-		if r.kind == ownRefused {
-			w.refused[i] = refusal{reason: r.reason, failure: failure{code: "mapping", column: r.column}}
-		} else if !w.staged {
-			w.sort(r.fields)
-		}
-	}
-	return nil
-}
-
-// sort adds a row to those of its shape.
-func (w *ownWrite) sort(fields []ownField) {
-	var shape *ownShape
-	for _, s := range w.shapes {
-		if s.fits(w.plan, fields) {
-			shape = s
-			break
-		}
-	}
-	if shape == nil {
-		if len(w.shapes) == ownShapes {
-			w.staged, w.shapes = true, nil
-			return
-		}
-		shape = &ownShape{}
-		for i, f := range fields {
-			if !f.absent || w.plan.columns[i].Default == "" {
-				shape.columns = append(shape.columns, i)
-			}
-		}
-		w.shapes = append(w.shapes, shape)
-	}
-	for n, i := range shape.columns {
-		if n > 0 {
-			shape.lines = append(shape.lines, '\t')
-		}
-		shape.lines = appendOwnText(shape.lines, fields[i])
-	}
-	shape.lines = append(shape.lines, '\n')
-}
-
-// fits tells whether a row has fields for the shape's columns and no other.
-func (s *ownShape) fits(p *ownPlan, fields []ownField) bool {
-	at := 0
-	for i, f := range fields {
-		if f.absent && p.columns[i].Default != "" {
-			continue
-		}
-		if at >= len(s.columns) || s.columns[at] != i {
-			return false
-		}
-		at++
-	}
-	return at == len(s.columns)
-}
-
-func appendOwnText(dst []byte, f ownField) []byte {
-	if f.absent || f.null {
-		return append(dst, `\N`...)
-	}
-	return append(dst, f.text...)
 }
 
 // all stores the batch at once, but for the messages that are refused already.
@@ -252,66 +152,49 @@ func (w *ownWrite) all(ctx context.Context, b *message.Batch) (message.Outcome, 
 }
 
 func (w *ownWrite) put(ctx context.Context, b *message.Batch) error {
-	if !w.staged {
-		for _, s := range w.shapes {
-			if len(s.columns) == 0 {
-				return w.putStaged(ctx, b) // COPY needs a column
-			}
-			if _, err := w.conn.Conn().PgConn().CopyFrom(ctx, strings.NewReader(string(s.lines)), w.plan.copyInto(s.columns)); err != nil {
-				return err
-			}
-		}
-		return nil
+	if w.staged {
+		return w.putStaged(ctx, b)
 	}
-	return w.putStaged(ctx, b)
+	for _, s := range w.shapes {
+		if len(s.columns) == 0 {
+			return w.putStaged(ctx, b) // COPY needs a column
+		}
+		tag, err := w.conn.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(s.lines), w.plan.copyInto(s.columns))
+		if err != nil {
+			return err
+		}
+		if err := w.checkDiscarded(ctx, b, s.rows, tag.RowsAffected()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *ownWrite) putStaged(ctx context.Context, b *message.Batch) error {
-	if err := w.stage(ctx, b); err != nil {
+	staged, err := w.stage(ctx, b)
+	if err != nil {
 		return err
 	}
-	_, err := w.conn.Exec(ctx, w.plan.store("0", fmt.Sprint(len(b.Messages))))
-	return err
-}
-
-// stage makes the stage and fills it.
-func (w *ownWrite) stage(ctx context.Context, b *message.Batch) error {
-	if _, err := w.conn.Exec(ctx, w.plan.makeStage()); err != nil {
+	tag, err := w.conn.Exec(ctx, w.plan.store("0", fmt.Sprint(len(b.Messages)), w.deletes))
+	if err != nil {
 		return err
 	}
-	lines := make([]byte, 0, len(w.rows))
-	var fields []ownField
-	rest := w.rows
-	for i := range b.Messages {
-		var r ownRecord
-		r, rest = nextRecord(rest, fields)
-		fields = r.fields
-		if r.kind == ownRefused {
-			continue
-		}
-		lines = fmt.Appendf(lines, "%d\t%t", i, r.kind == ownDelete)
-		for n, f := range r.fields {
-			lines = appendOwnText(append(lines, '\t'), f)
-			if w.plan.columns[n].Default != "" {
-				lines = fmt.Appendf(lines, "\t%t", f.absent)
-			}
-		}
-		lines = append(lines, '\n')
-	}
-	_, err := w.conn.Conn().PgConn().CopyFrom(ctx, strings.NewReader(string(lines)), "COPY pg_temp."+ownStage+" FROM STDIN")
-	return err
+	return w.checkDiscarded(ctx, b, staged, tag.RowsAffected())
 }
 
 // settleOwn makes dead letters of the refused messages, unless so many fail
 // alike that it must be the set-up, and commits.
 func (w *ownWrite) settleOwn(ctx context.Context, b *message.Batch) (message.Outcome, error) {
 	var bad []aside
+	var repeats []duplicate
 	for i := range b.Messages {
 		r, refused := w.refused[i]
-		if w.repeated[i] {
-			if err := w.recordDuplicate(ctx, b.Messages[i].Seq, 0); err != nil { // of which, the table does not say
-				return message.Outcome{}, w.abort(ctx, w.conn, "note a duplicate", err)
+		if of, ok := w.repeated[i]; ok {
+			seq := int64(b.Messages[i].Seq)
+			if of >= seq { // the row's number is not of this incarnation of the stream
+				of = 0
 			}
+			repeats = append(repeats, duplicate{seq, of})
 			continue
 		}
 		if !refused {
@@ -324,7 +207,11 @@ func (w *ownWrite) settleOwn(ctx context.Context, b *message.Batch) (message.Out
 		}
 		bad = append(bad, aside{&b.Messages[i], r.code, r.reason})
 	}
-	if err := w.setAsideAll(ctx, bad); err != nil {
+	err := w.noteDuplicates(ctx, repeats)
+	if err == nil {
+		err = w.setAsideAll(ctx, bad)
+	}
+	if err != nil {
 		return message.Outcome{}, w.abort(ctx, w.conn, "set messages aside", err)
 	}
 	last := &b.Messages[len(b.Messages)-1]
