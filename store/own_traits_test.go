@@ -144,6 +144,32 @@ func TestOwnRowsLeftAsTheyAre(t *testing.T) {
 	})
 }
 
+// A trigger may change the key.
+func TestOwnKeyThatATriggerMends(t *testing.T) {
+	t.Parallel()
+	eachMode(t, []int{1, 2, 100}, func(t *testing.T, d *database, mode cluster.Mode, size int) {
+		if mode == cluster.Append {
+			t.Skip("there is no key")
+		}
+		d.exec(`CREATE TABLE own (id text UNIQUE, v int CHECK (v < 9));
+			CREATE FUNCTION mend() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.id := lower(NEW.id); RETURN NEW; END $$;
+			CREATE TRIGGER mend BEFORE INSERT ON own FOR EACH ROW EXECUTE FUNCTION mend()`)
+		s, cur := d.ownStream(ownTable("own", mode))
+		bodies := []string{`{"id": "A", "v": 1}`, `{"id": "B", "v": 2}`, `{"id": "A", "v": 3}`, `{"id": "a", "v": 4}`, `{"id": "B", "v": 9}`, `{"id": "B", "v": 5}`}
+		out, err := d.writeIn(s, cur, size, bodies...)
+		if err == nil {
+			out, err = d.writeIn(s, out.Cursor, size, bodies[:4]...)
+		}
+		if err != nil || out.Rows != 4 {
+			t.Fatal(out, err)
+		}
+		want := map[cluster.Mode][]string{cluster.Upsert: {"a|4", "b|2"}, cluster.KeepFirst: {"a|1", "b|2"}}
+		if diff := cmp.Diff(want[mode], d.table(`SELECT concat_ws('|', id, v) FROM own ORDER BY id`)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 // A row may go on to another table, where a trigger behind its INSERT sees to it.
 func TestOwnRowsMovedOn(t *testing.T) {
 	t.Parallel()
