@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -126,34 +125,6 @@ func (c *careful) storeStaged(ctx context.Context, ms []*message.Message) (refus
 	}
 	skipped, err = c.skipped(ctx, ms)
 	return refused, skipped, err
-}
-
-// findSuspects finds those among the staged rows, unless that is not worth it,
-// or a trigger may mend what looks bad.
-func (c *careful) findSuspects(ctx context.Context, rows int) error {
-	if c.merging || rows < fewSuspects {
-		return nil
-	}
-	var trigger bool
-	if err := c.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = to_regclass($1) AND tgenabled <> 'D' AND tgtype & 7 = 7)`,
-		c.table.Sanitize()).Scan(&trigger); err != nil || trigger {
-		return err
-	}
-	checks, _, err := readRefuses(ctx, c.conn, c.table, strings.Split(columnList, ", "))
-	if err != nil {
-		return err
-	}
-	c.suspected = true
-	s := suspects{table: c.table.Sanitize(), stage: stage, number: "seq", refuses: checks}
-	for _, column := range []suspectColumn{
-		{"stream_id", "landfall_row.stream_id"}, {"seq", "landfall_row.seq"},
-		{"subject", "convert_from(landfall_row.subject, 'UTF8')"}, {"content", "convert_from(landfall_row.content, 'UTF8')"}, {"content_bytes", "landfall_row.content_bytes"},
-		{"headers", "convert_from(substring(landfall_row.headers FROM 2), 'UTF8')::jsonb"},
-		{"msg_id", "convert_from(landfall_row.msg_id, 'UTF8')"}, {"published_at", "landfall_row.published_at"},
-	} {
-		s.columns = append(s.columns, column)
-	}
-	return s.find(ctx, c.conn)
 }
 
 // account counts what became of the messages, in order, and makes dead letters

@@ -8,7 +8,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"landfall/cluster"
 	"landfall/message"
 )
 
@@ -71,28 +70,6 @@ func (w *ownWrite) findRefused(ctx context.Context, b *message.Batch, tries int)
 		return err
 	}
 	return w.findRepeats(ctx, reused)
-}
-
-// checkDiscarded finds out whether a trigger discarded rows: so many were due,
-// and so many were stored.
-func (w *ownWrite) checkDiscarded(ctx context.Context, b *message.Batch, due, stored int64) error {
-	switch {
-	case due == stored:
-		return nil
-	case w.plan.mode == cluster.Append:
-		return w.plan.discards(0)
-	case !w.plan.traits.Trigger:
-		return nil
-	}
-	refused := make([]int32, 0, len(w.refused))
-	for place := range w.refused {
-		refused = append(refused, int32(place))
-	}
-	var place int
-	if err := w.conn.QueryRow(ctx, w.plan.missing(), refused).Scan(&place); err != nil || place < 0 {
-		return err
-	}
-	return w.plan.discards(b.Messages[place].Seq)
 }
 
 // findRepeats looks which of the refused rows, whose message id has a row, say

@@ -113,29 +113,3 @@ func (p *ownPlan) blameless() string {
 func (p *ownPlan) rowsFail(err error) bool {
 	return classify(err) == data || p.traits.Secured && SQLState(err) == insufficientRight
 }
-
-// missing finds the first message whose key has no row though it should, of
-// the staged rows at other places than $1: a trigger discarded it. Where a key
-// has a row already none is due, and a trigger may well leave that as it is.
-func (p *ownPlan) missing() string {
-	keys := p.keyColumns()
-	same := ""
-	for _, k := range keys {
-		same += " AND t." + k + " = kept." + k
-	}
-	return "WITH " + p.kept(" FROM pg_temp."+ownStage+" AS s WHERE s.place <> ALL ($1::integer[])") +
-		" SELECT coalesce(min(landfall_place), -1) FROM kept WHERE NOT landfall_gone AND NOT EXISTS (SELECT FROM " + p.table.Sanitize() + " AS t WHERE true" + same + ")"
-}
-
-// discards is the error when a trigger did, seq the sequence of such a message
-// or 0.
-func (p *ownPlan) discards(seq uint64) error {
-	which := ""
-	if seq > 0 {
-		which = fmt.Sprintf(": of message %d there is none", seq)
-	}
-	return &message.SetupError{
-		Reason: "a trigger on " + p.table.Sanitize() + " discards rows" + which,
-		Advice: "have it raise an error, which makes a dead letter of the message, or delete the row in an AFTER trigger: Landfall does not lose messages on purpose",
-	}
-}

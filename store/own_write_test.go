@@ -245,9 +245,24 @@ func TestOwnRepeats(t *testing.T) {
 		if got := d.reasons(cur)[5]; !strings.Contains(got, "own_id_key") {
 			t.Errorf("%q", got)
 		}
+		if diff := cmp.Diff([]string{"2 of 1", "4 of 1", "6 of 3"}, d.repeatsOf(cur)); diff != "" {
+			t.Errorf("in batches of %d: %s", size, diff)
+		}
 		d.exec(`TRUNCATE own`)
 		cur = d.enter(s)
 	}
+	// A table that does not say which message a row was.
+	d.exec(`ALTER TABLE own DROP seq`)
+	s, cur = d.ownStream(&cluster.Table{Schema: "public", Name: "own", Mode: cluster.Append, Columns: []cluster.Column{column(t, "id", "message.id"), column(t, "stored", "$.nothing")}})
+	d.write(s, cur, ms)
+	if diff := cmp.Diff([]string{"2 of 0", "4 of 0", "6 of 0"}, d.repeatsOf(cur)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// repeatsOf are the duplicates of an incarnation.
+func (d *database) repeatsOf(cur message.Cursor) []string {
+	return d.table(fmt.Sprintf(`SELECT seq || ' of ' || of_seq FROM landfall.duplicates WHERE stream_id = %d ORDER BY seq`, cur.StreamID))
 }
 
 // What a stream has in common with a table that does not say so is known all

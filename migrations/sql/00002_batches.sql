@@ -14,3 +14,5 @@ CREATE TABLE landfall.batches (
 
 COMMENT ON TABLE landfall.batches IS 'JetStream''s timestamps of messages that are in no table of Landfall''s';
 COMMENT ON COLUMN landfall.batches.times IS 'in ns since 1970, of message last_seq and those before it';
+
+COMMENT ON COLUMN landfall.duplicates.of_seq IS 'the message that seq repeats; 0 where a table of the user''s own does not say which: it does where message.seq is mapped to an integer or bigint column';
