@@ -106,6 +106,10 @@ type Store interface {
 	// has, in the incarnation that has the last word on it.
 	RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, row message.Trace, found bool, err error)
 
+	// Accepted is up to where a person has said that bad messages are the
+	// data, however many of them fail alike; 0: nowhere.
+	Accepted(ctx context.Context) (uint64, error)
+
 	// Trim calls trim with the cursor and the highest sequence stored for
 	// longer than window, while the cursor cannot go back.
 	Trim(ctx context.Context, cur message.Cursor, window time.Duration, trim func(ctx context.Context, cursor, expired uint64) error) error

@@ -90,7 +90,7 @@ func (s *Sink) Run(ctx context.Context) error {
 		s.progress.busy()
 		err := s.session(ctx, work)
 		if ctx.Err() == nil {
-			wait(ctx, s.settle(err))
+			s.rest(ctx, s.settle(err), err)
 		}
 	}
 	return nil

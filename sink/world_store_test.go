@@ -189,3 +189,8 @@ func (s store) RecordGap(ctx context.Context, cur message.Cursor, to uint64) (me
 	}
 	return next, s.back(ctx, s.p, "record gap")
 }
+
+// Accepted: nobody in this world ever says that it is the data.
+func (s store) Accepted(ctx context.Context) (uint64, error) {
+	return 0, s.reach(ctx, "accepted")
+}

@@ -152,13 +152,8 @@ func (c *careful) copyInto(ctx context.Context, table pgx.Identifier, ms []messa
 func (c *careful) reject(ctx context.Context, m *message.Message, refusal *pgconn.PgError) error {
 	if onlyData(refusal.Code) || refusal.Code == programLimit && refusal.ConstraintName == c.idKey {
 		c.streak.good()
-	} else if c.streak.bad(failureOf(refusal)) {
-		c.Stream.streak = c.streak // the one thing that outlives the rollback
-		return &message.SetupError{
-			Reason: fmt.Sprintf("%d messages in a row or more fail alike, the last at sequence %d", streakLimit, m.Seq),
-			Advice: "so it is not the data: look at the table's columns, constraints, triggers and partitions",
-			Err:    refusal,
-		}
+	} else if c.tooMany(m, failureOf(refusal)) {
+		return c.alike(m, "look at the table's columns, constraints, triggers and partitions", refusal)
 	}
 	return c.setAside(ctx, m, refusal.Code, reasonOf(refusal))
 }

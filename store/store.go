@@ -108,5 +108,7 @@ type Stream struct {
 	streak streak // failures in a row, across batches
 	waits  int    // lock timeouts in a row on the cursor, see countWaits
 
+	accepted int64 // bad messages up to here are the data, as somebody has said: see Accept
+
 	repeating bool // the last batch had duplicates in it, see write
 }
