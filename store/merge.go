@@ -44,7 +44,12 @@ func (c *careful) merge(ctx context.Context, ms []message.Message) error {
 // pooler nothing else of ours outlives a transaction either. What has been
 // merged stays in it: every statement says which messages it is about.
 func (c *careful) makeStage(ctx context.Context) error {
-	_, err := c.conn.Exec(ctx, `CREATE TEMPORARY TABLE `+stage+` ON COMMIT DROP AS SELECT `+columnList+` FROM `+c.table.Sanitize()+` WITH NO DATA`)
+	sql := `CREATE TEMPORARY TABLE ` + stage + ` ON COMMIT DROP AS SELECT ` + columnList + ` FROM ` + c.table.Sanitize() + ` WITH NO DATA`
+	if c.keep > 0 {
+		// A row that is found by one statement must be there for the next.
+		sql += fmt.Sprintf(`; SELECT FROM landfall.expired WHERE stream_id = %d FOR SHARE`, c.cur.StreamID)
+	}
+	_, err := c.conn.Exec(ctx, sql)
 	return err
 }
 
