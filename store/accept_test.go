@@ -21,8 +21,11 @@ func TestAcceptedMessagesAreSetAside(t *testing.T) {
 		t.Run(fmt.Sprint("own=", own), func(t *testing.T) {
 			t.Parallel()
 			d := d.within(t)
-			s, cur := d.stream()
-			if own {
+			var s *Stream
+			var cur message.Cursor
+			if !own {
+				s, cur = d.stream()
+			} else {
 				s, cur = d.ownStream(&cluster.Table{Schema: "public", Name: "own", Mode: cluster.Append})
 			}
 			messages := func(cur message.Cursor, p string) []message.Message {

@@ -24,7 +24,7 @@ const sizes = `SELECT asked.schema, asked.name, size.bytes, size.rows
 		SELECT coalesce(sum(pg_total_relation_size(part.oid)), 0)::bigint AS bytes,
 			CASE WHEN bool_or(part.reltuples <= 0 AND part.relpages = 0 AND pg_relation_size(part.oid) > 0) THEN -1
 				ELSE coalesce(sum(greatest(part.reltuples, 0)), 0)::bigint END AS rows
-		FROM pg_class AS part WHERE part.oid = c.oid OR c.relkind = 'p' AND part.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)) AS size`
+		FROM pg_class AS part WHERE part.oid = c.oid AND c.relkind = 'r' OR c.relkind = 'p' AND part.oid IN (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf)) AS size`
 
 // querySizes asks. Tables that are not there are not in the answer.
 func querySizes(ctx context.Context, q querier, tables []pgx.Identifier) (map[string]TableSize, error) {
