@@ -8,13 +8,15 @@ import (
 	"landfall/message"
 )
 
-// Old rows are deleted a few at a time, each time in about sweepTakes, and
-// with pauses as long: so that Postgres has more time for the batches than for
-// them, and keeps up all the same with whatever was stored a while ago.
+// Old rows are deleted a few at a time, with pauses as long as that takes: so
+// that Postgres has more time for the batches than for them, and keeps up all
+// the same with whatever was stored a while ago. A COMMIT alone may take long
+// where the disk is busy, and is no reason for smaller bites.
 const (
-	sweepTakes = 50 * time.Millisecond
-	sweepFirst = 500 // rows, before it is known how long they take
-	sweepLeast = 50
+	sweepQuick = 50 * time.Millisecond  // more rows at a time
+	sweepSlow  = 500 * time.Millisecond // fewer
+	sweepFirst = 500                    // rows, before it is known how long they take
+	sweepLeast = 200
 	sweepMost  = 5000
 	sweepPause = 10 * time.Millisecond // at least
 
@@ -38,9 +40,9 @@ func sweepEvery(keep time.Duration) time.Duration {
 // sweepRows is how many rows to delete next, when so many took so long.
 func sweepRows(rows int, took time.Duration) int {
 	switch {
-	case took > 2*sweepTakes:
-		rows /= 4
-	case took < sweepTakes:
+	case took > sweepSlow:
+		rows /= 2
+	case took < sweepQuick:
 		rows *= 2
 	}
 	return min(max(rows, sweepLeast), sweepMost)
@@ -99,7 +101,7 @@ func (s *Sink) swept(ctx context.Context, err error) {
 		return
 	}
 	if errors.Is(err, message.ErrTooSlow) {
-		w.rows = max(w.rows/4, sweepLeast)
+		w.rows = max(w.rows/4, 1)
 	}
 	if w.failing.IsZero() {
 		w.failing = time.Now()

@@ -20,18 +20,33 @@ import (
 // from sequence held on: by the rows it is found out what a stream that was
 // made anew, or that lost its tail, has in common with Postgres.
 func (s *Stream) Expire(ctx context.Context, held uint64, most int) (rows int, more bool, err error) {
-	all, err := s.expiring(ctx, held)
-	if err != nil {
-		return 0, false, explain("look for old rows", err)
-	}
-	for _, one := range all {
-		rows, more, err = s.expire(ctx, one, most)
-		if err != nil || rows > 0 || more {
-			return rows, more, err
+	err = s.inTransaction(ctx, "delete old rows", func(ctx context.Context, conn *pgxpool.Conn) error {
+		if _, err := conn.Exec(ctx, byKey); err != nil {
+			return err
 		}
+		all, err := s.expiring(ctx, conn, held)
+		if err != nil {
+			return err
+		}
+		for _, one := range all {
+			if rows, more, err = s.expire(ctx, conn, one, most); err != nil || rows > 0 || more {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, false, err
 	}
-	return 0, false, nil
+	return rows, more, nil
 }
+
+// byKey has Postgres walk along the key for the rest of the transaction.
+// Before a table has been analyzed it takes it for so small that it would
+// rather read all of it and sort. Plans that it is to avoid cost so much by its
+// own reckoning that it would compile them.
+const byKey = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+	set_config('enable_sort', 'off', true), set_config('jit', 'off', true)`
 
 // expiring is an incarnation that may have old rows.
 type expiring struct {
@@ -43,10 +58,8 @@ type expiring struct {
 // expiring lists the incarnations with rows that may go by their place, and
 // then those with rows of dead letters that may. An earlier incarnation has no
 // say behind the place where a later one begins, and keeps nothing there.
-func (s *Stream) expiring(ctx context.Context, held uint64) ([]expiring, error) {
-	ctx, cancel := context.WithTimeout(ctx, callDeadline)
-	defer cancel()
-	rows, err := s.pool.Query(ctx, `WITH incarnations AS MATERIALIZED (
+func (s *Stream) expiring(ctx context.Context, conn *pgxpool.Conn, held uint64) ([]expiring, error) {
+	rows, err := conn.Query(ctx, `WITH incarnations AS MATERIALIZED (
 			SELECT i.id, CASE WHEN $3::bigint <= i.until THEN $3::bigint ELSE `+noSeq+` END AS below, coalesce(e.seq, 0) AS seq, coalesce(e.retried, '-infinity') AS retried
 			FROM (SELECT id, coalesce(min(start_seq) OVER (ORDER BY id ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) - 1, `+noSeq+`) AS until
 				FROM landfall.streams WHERE cluster = $1 AND name = $2) AS i
@@ -72,30 +85,20 @@ const noSeq = "9223372036854775807"
 
 // expire deletes some rows of an incarnation, and notes with them how far it
 // came.
-func (s *Stream) expire(ctx context.Context, one expiring, most int) (rows int, more bool, err error) {
-	err = s.inTransaction(ctx, "delete old rows", func(ctx context.Context, conn *pgxpool.Conn) error {
-		var seq int64
-		err := conn.QueryRow(ctx, `SELECT seq FROM landfall.expired WHERE stream_id = $1 FOR UPDATE`, one.streamID).Scan(&seq)
-		if errors.Is(err, pgx.ErrNoRows) {
-			// Whoever looks for repeats locks this row: it has to be there first.
-			more = true
-			_, err = conn.Exec(ctx, `INSERT INTO landfall.expired (stream_id, seq) VALUES ($1, 0) ON CONFLICT DO NOTHING`, one.streamID)
-			return err
-		}
-		if err != nil {
-			return err
-		}
-		if one.retried {
-			rows, more, err = s.expireRetried(ctx, conn, one, most)
-		} else {
-			rows, more, err = s.expireInOrder(ctx, conn, one, seq, most)
-		}
-		return err
-	})
-	if err != nil {
+func (s *Stream) expire(ctx context.Context, conn *pgxpool.Conn, one expiring, most int) (rows int, more bool, err error) {
+	var seq int64
+	err = conn.QueryRow(ctx, `SELECT seq FROM landfall.expired WHERE stream_id = $1 FOR UPDATE`, one.streamID).Scan(&seq)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		// Whoever looks for repeats locks this row: it has to be there first.
+		_, err = conn.Exec(ctx, `INSERT INTO landfall.expired (stream_id, seq) VALUES ($1, 0) ON CONFLICT DO NOTHING`, one.streamID)
+		return 0, true, err
+	case err != nil:
 		return 0, false, err
+	case one.retried:
+		return s.expireRetried(ctx, conn, one, most)
 	}
-	return rows, more, nil
+	return s.expireInOrder(ctx, conn, one, seq, most)
 }
 
 // expireInOrder deletes the rows behind sequence seq up to the first that has
@@ -108,7 +111,7 @@ func (s *Stream) expireInOrder(ctx context.Context, conn *pgxpool.Conn, one expi
 			SELECT seq, stored_at >= now() - $4::interval AS young FROM `+s.table.Sanitize()+`
 			WHERE stream_id = $1 AND seq > $2 AND seq < $3 ORDER BY seq LIMIT $5)
 		SELECT coalesce(max(seq) FILTER (WHERE seq < coalesce((SELECT min(p.seq) FROM page AS p
-				LEFT JOIN LATERAL (SELECT seq FROM landfall.dead_letters WHERE stream_id = $1 AND seq = p.seq AND resolution = 'stored' LIMIT 1) AS late ON true
+				LEFT JOIN LATERAL (SELECT seq FROM landfall.dead_letters WHERE stream_id = $1 AND seq = p.seq AND coalesce(resolution, '') = 'stored' LIMIT 1) AS late ON true
 				WHERE p.young AND late.seq IS NULL), `+noSeq+`)), $2),
 			count(*) FROM page`, one.streamID, seq, one.below, s.keep, most).Scan(&to, &looked)
 	if err != nil || to == seq {
