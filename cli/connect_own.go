@@ -32,6 +32,10 @@ type mappedColumn struct {
 
 // ownTables judges the tables of the user's own.
 func (c *connector) ownTables(ctx context.Context, at *store.Inspection, server store.Server) {
+	sizes, err := at.TableSizes(ctx, c.cfg)
+	if err != nil {
+		sizes = nil // not worth a problem of its own
+	}
 	for _, s := range c.cfg.Streams {
 		if s.Table == nil {
 			continue
@@ -41,11 +45,11 @@ func (c *connector) ownTables(ctx context.Context, at *store.Inspection, server 
 			c.fail(s.Name, "", "%s cannot be looked at: %s", s.Table, plainText(err))
 			continue
 		}
-		c.ownTable(s, &o, server)
+		c.ownTable(s, &o, sizes, server)
 	}
 }
 
-func (c *connector) ownTable(s cluster.Stream, o *store.OwnTable, server store.Server) {
+func (c *connector) ownTable(s cluster.Stream, o *store.OwnTable, sizes map[string]store.TableSize, server store.Server) {
 	table := s.Table.String()
 	if o.Problem != nil {
 		c.fail(s.Name, o.Problem.Advice, "%s", o.Problem.Reason)
@@ -60,7 +64,10 @@ func (c *connector) ownTable(s cluster.Stream, o *store.OwnTable, server store.S
 		m.Columns = append(m.Columns, mappedColumn{column.Name, column.Type, column.Source, column.Default, column.Key, column.Key || column.Required})
 	}
 	c.mappings = append(c.mappings, m)
-	c.ok(s.Name, "%s into %s, which has %s; messages fill %d", s.Table.Mode, table, count(len(o.Columns), "column"), filled)
+	c.ok(s.Name, "%s into %s; messages fill %d of its %s", s.Table.Mode, table, filled, count(len(o.Columns), "column"))
+	if size, ok := sizes[table]; ok {
+		c.ok(s.Name, "%s has %s", table, tableSizeText(size))
+	}
 	for _, g := range grants(o.Lacking) {
 		c.fail(s.Name, "as the owner: "+g.statement(server.Role), "%s lacks %s on %s %s", server.User, g.privileges, strings.ToLower(g.kind), g.on)
 	}

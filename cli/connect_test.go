@@ -126,6 +126,12 @@ func TestConnect(t *testing.T) {
 			p.migrate()
 			return "migrate: off\n  url: " + p.role(runs)
 		}, 0},
+		"keep": {func(p place) string {
+			p.migrate()
+			p.exec(`INSERT INTO landfall.streams (cluster, name, incarnation, start_seq, last_seq) VALUES ('c', 'S', gen_random_uuid(), 1, 1000);
+				INSERT INTO messages (stream_id, seq, subject, content, published_at) SELECT 1, n, 's', repeat('x', 1000), now() FROM generate_series(1, 1000) AS n; ANALYZE messages`)
+			return "migrate: off\n  url: " + p.role(runs) + "\nkeep: 720h"
+		}, 1},
 		"spare_rights": {func(p place) string {
 			p.migrate()
 			return "migrate: off\n  url: " + p.role(runs+`REVOKE DELETE ON landfall.gaps FROM USER`)

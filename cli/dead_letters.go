@@ -32,13 +32,15 @@ Examples:
 	app dead-letters retry --all
 	app dead-letters edit ORDERS/17 --body mended.json
 	app dead-letters discard ORDERS/17 ORDERS/18 --yes
-	app dead-letters export > letters.ndjson`)
+	app dead-letters export > letters.ndjson
+	app dead-letters accept ORDERS`)
 	addDeadLettersList(cmd, env)
 	addDeadLettersShow(cmd, env)
 	addDeadLettersRetry(cmd, env)
 	addDeadLettersEdit(cmd, env)
 	addDeadLettersDiscard(cmd, env)
 	addDeadLettersExport(cmd, env)
+	addDeadLettersAccept(cmd, env)
 }
 
 // letterFilter are the flags that choose dead letters.

@@ -62,6 +62,9 @@ func (d *document) decode(root field) *Config {
 		_, guarded := m.keys["auth"]
 		c.Nodes = f.nodes(guarded || c.AllowInsecure)
 	}
+	if f, ok := m.values["keep"]; ok {
+		f.outlasts(c.Keep, c.Streams)
+	}
 	return c
 }
 

@@ -60,7 +60,7 @@ func rootTable() []key {
 			value: textLike(`^`+bare(identifier.String())+`(\.`+bare(identifier.String())+`)?$`,
 				"must be SCHEMA.TABLE or TABLE, in lower case letters, digits and _").or(defaultMessagesTable).example("landing.inbox")},
 		{name: "keep", title: "How long rows of the messages table stay",
-			about: fmt.Sprintf("Rows older than this are deleted, and their ids forgotten. At least %s. forever: they stay. Tables of your own are yours to clear.", shortDuration(minKeep)),
+			about: fmt.Sprintf("Rows that were stored longer ago are deleted, and their ids forgotten, but not before their message has left the stream. At least %s, and not shorter than any replay_window. forever: they stay. It says nothing of tables of your own: they are yours to clear.", shortDuration(minKeep)),
 			value: foreverOr(durationLike(false)).or(forever).example("720h")},
 		{name: "auth", title: "Who may publish and read",
 			about: "Without it no node binds anything but loopback, unless allow_insecure says so.",

@@ -254,3 +254,24 @@ streams:
 		t.Error(c.Streams[2].Table, c.Keep)
 	}
 }
+
+// Rows must not go before their messages do.
+func TestKeepOutlastsTheReplayWindow(t *testing.T) {
+	t.Parallel()
+	file := func(keep string) string {
+		return strings.ReplaceAll(minimal, "streams: { S: { subjects: [s] } }", `streams:
+  S: { subjects: [s], replay_window: 24h }
+  T: { subjects: [t], replay_window: 1h }
+  OWN: { subjects: [o], table: own }
+keep: `+keep)
+	}
+	for keep, problem := range map[string]string{
+		"forever": "", "24h": "",
+		"23h59m": "keep: is shorter than the replay_window of stream S, 24h: a row stays at least as long as its message stays in the stream; keep rows longer, or set streams.S.replay_window to no more than 23h59m",
+	} {
+		_, err := loadText(t, file(keep), nil)
+		if problem == "" && err != nil || problem != "" && (err == nil || !strings.Contains(err.Error(), problem)) {
+			t.Errorf("%s: %v", keep, err)
+		}
+	}
+}

@@ -173,3 +173,18 @@ func (f field) keep() time.Duration {
 	}
 	return f.duration(minKeep, maxDuration)
 }
+
+// outlasts refuses a keep under which rows would have to go before their
+// messages do: what a stream that was made anew, or that lost its tail, has in
+// common with Postgres is found out by the rows.
+func (f field) outlasts(keep time.Duration, streams []Stream) {
+	if keep == 0 {
+		return
+	}
+	for _, s := range streams {
+		if s.Table == nil && keep < s.ReplayWindow {
+			f.problem("is shorter than the replay_window of stream %s, %s: a row stays at least as long as its message stays in the stream; keep rows longer, or set streams.%s.replay_window to no more than %s",
+				s.Name, shortDuration(s.ReplayWindow), s.Name, shortDuration(keep))
+		}
+	}
+}

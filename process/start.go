@@ -135,6 +135,7 @@ func (r *running) openDoor() error {
 	r.keep(func() error { return r.heal(ctx) })
 	r.keep(func() error { return r.catchUp(ctx) })
 	r.keep(func() error { return r.receipts.Run(ctx) })
+	r.keep(func() error { return r.measure(ctx, sources) })
 	elsewhere, err := r.startPeers(ctx)
 	if err != nil {
 		return err
@@ -147,6 +148,7 @@ func (r *running) openDoor() error {
 			Store:    stored{r.store.Stream(s.Name), tables},
 			Postgres: r.postgres.now, Elsewhere: elsewhere,
 			Committed: func(out message.Outcome) { r.receipts.Announce(s.Name, out) },
+			Keep:      r.Config.Keep, Expired: func(rows int) { r.metrics.Expired(s.Name, rows) },
 		})
 		r.keep(func() error { return one.Run(ctx) })
 	}

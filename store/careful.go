@@ -160,15 +160,10 @@ func (c *careful) blameFor(m *message.Message, refusal *pgconn.PgError) error {
 		c.streak.good()
 		return nil
 	}
-	if !c.streak.bad(failureOf(refusal)) {
-		return nil
+	if c.tooMany(m, failureOf(refusal)) {
+		return c.alike(m, "look at the table's columns, constraints, triggers and partitions", refusal)
 	}
-	c.Stream.streak = c.streak // the one thing that outlives the rollback
-	return &message.SetupError{
-		Reason: fmt.Sprintf("%d messages in a row or more fail alike, the last at sequence %d", streakLimit, m.Seq),
-		Advice: "so it is not the data: look at the table's columns, constraints, triggers and partitions",
-		Err:    refusal,
-	}
+	return nil
 }
 
 // alreadyThere is the error when a message that is about to be stored has a

@@ -111,7 +111,7 @@ func explain(doing string, err error) error {
 func advice(pg *pgconn.PgError) string {
 	switch {
 	case pg.Code == insufficientRight:
-		return "grant the role in postgres.url the missing right: it needs USAGE on schema landfall, SELECT, INSERT and UPDATE on its tables, DELETE on landfall.marks and landfall.batches, SELECT and INSERT on the messages table, TEMPORARY on the database"
+		return "grant the role in postgres.url the missing right: it needs USAGE on schema landfall, SELECT, INSERT and UPDATE on its tables, DELETE on landfall.marks and landfall.batches, SELECT and INSERT on the messages table, DELETE too where keep is set, TEMPORARY on the database"
 	case pg.Code[:2] == "28":
 		return "check user and password in postgres.url"
 	case pg.Code[:2] == "3D":

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -231,12 +232,8 @@ func (w *ownWrite) settleOwn(ctx context.Context, b *message.Batch) (message.Out
 
 // blame counts a message as bad, unless so many before it failed alike.
 func (w *ownWrite) blame(m *message.Message, r refusal) error {
-	if w.streak.bad(r.failure) {
-		w.Stream.streak = w.streak // the one thing that outlives the rollback
-		return &message.SetupError{
-			Reason: fmt.Sprintf("%d messages in a row or more fail alike, the last at sequence %d: %s", streakLimit, m.Seq, r.reason),
-			Advice: "so it is not the data: look at the columns in cluster.yaml, and at the table's constraints, triggers and partitions",
-		}
+	if w.tooMany(m, r.failure) {
+		return w.alike(m, "look at the columns in cluster.yaml, and at the table's constraints, triggers and partitions", errors.New(r.reason))
 	}
 	return nil
 }

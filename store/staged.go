@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -30,7 +31,12 @@ func (c *careful) makeStage(ctx context.Context, rows []byte) error {
 			headers bytea, msg_id bytea, published_at timestamptz) ON COMMIT DROP`); err != nil {
 		return err
 	}
-	if _, err := c.conn.Exec(ctx, `CREATE TEMPORARY TABLE `+skippedStage+` (seq bigint) ON COMMIT DROP`); err != nil {
+	sql := `CREATE TEMPORARY TABLE ` + skippedStage + ` (seq bigint) ON COMMIT DROP`
+	if c.keep > 0 {
+		// A row that is found by one statement must be there for the next.
+		sql += fmt.Sprintf(`; SELECT FROM landfall.expired WHERE stream_id = %d FOR SHARE`, c.cur.StreamID)
+	}
+	if _, err := c.conn.Exec(ctx, sql); err != nil {
 		return err
 	}
 	_, err := c.copyRows(ctx, c.conn, pgx.Identifier{"pg_temp", stage}, rows)

@@ -40,6 +40,7 @@ type Store struct {
 	cluster string
 	table   pgx.Identifier            // the messages table
 	tables  map[string]*cluster.Table // of streams that fill one of the user's own
+	keep    time.Duration             // how long rows of the messages table stay; 0: for ever
 }
 
 // Open prepares connections for the cluster's node; it does not connect, so
@@ -51,7 +52,7 @@ func Open(c *cluster.Config, node string) (*Store, error) {
 	}
 	configure(cfg, applicationName(c.Name, node), len(c.Streams))
 	schema, name := splitTable(c.MessagesTable)
-	s := &Store{cluster: c.Name, table: pgx.Identifier{schema, name}, tables: map[string]*cluster.Table{}}
+	s := &Store{cluster: c.Name, table: pgx.Identifier{schema, name}, tables: map[string]*cluster.Table{}, keep: c.Keep}
 	for _, st := range c.Streams {
 		if st.Table != nil {
 			s.tables[st.Name] = st.Table
@@ -107,6 +108,8 @@ type Stream struct {
 	own    *own   // nil: it fills the messages table
 	streak streak // failures in a row, across batches
 	waits  int    // lock timeouts in a row on the cursor, see countWaits
+
+	accepted int64 // bad messages up to here are the data, as somebody has said: see Accept
 
 	repeating bool // the last batch had duplicates in it, see write
 }

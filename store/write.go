@@ -88,8 +88,8 @@ func (s *Stream) copyBatch(ctx context.Context, conn *pgxpool.Conn, cur message.
 func (s *Stream) begin(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor) error {
 	var seq int64
 	batch := beginWith()
-	batch.Queue(`SELECT last_seq FROM landfall.streams WHERE id = $1 AND incarnation::text = $2 FOR UPDATE`, cur.StreamID, cur.Incarnation).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&seq) })
+	batch.Queue(`SELECT last_seq, coalesce(accept_bad_through, 0) FROM landfall.streams WHERE id = $1 AND incarnation::text = $2 FOR UPDATE`, cur.StreamID, cur.Incarnation).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&seq, &s.accepted) })
 	err := conn.SendBatch(ctx, batch).Close()
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
