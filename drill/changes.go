@@ -76,11 +76,11 @@ func changeOf(id string) (key string, version int, ok bool) {
 
 // The keys that a publisher of changes has: a few that change all the time, so
 // that a batch has several changes of one; and every so many changes a new one,
-// which is never changed again. What is lost of the former the next change
-// covers, of the latter it shows for ever.
+// which has a second one at once, and then none. What is lost of the former the
+// next change covers, of the latter it shows for ever.
 const (
 	changeKeys     = 6
-	changeNewEvery = 4
+	changeNewEvery = 5
 
 	changeBadEvery       = 61
 	changeForbiddenEvery = 83
@@ -131,7 +131,9 @@ func (c *changer) next() Message {
 		c.refused++
 		return forbidden(c.name+"-forbidden", c.refused)
 	case n%changeNewEvery == 0:
-		return change(fmt.Sprintf("%s-new%d", c.name, n), 1)
+		return change(fmt.Sprintf("%s-new%d", c.name, n/changeNewEvery), 1)
+	case n > changeNewEvery && n%changeNewEvery == 1:
+		return change(fmt.Sprintf("%s-new%d", c.name, n/changeNewEvery), 2)
 	default:
 		k := n % changeKeys
 		c.versions[k]++
