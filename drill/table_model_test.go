@@ -16,6 +16,7 @@ import (
 type tableWorld struct {
 	rows  []map[string]string // in the order of their sequences
 	dead  map[uint64]*badWay
+	sent  map[uint64]Hash // of the dead letters, as they were sent
 	noted map[uint64]bool // repeats of dead letters
 
 	// Dead letters that may go unnoticed: a rule of the table alone refuses
@@ -25,7 +26,7 @@ type tableWorld struct {
 
 // model takes the messages one by one, as if in batches of one.
 func (u *tableRun) model(messages []told) tableWorld {
-	w := tableWorld{dead: map[uint64]*badWay{}, noted: map[uint64]bool{}, open: map[uint64]bool{}}
+	w := tableWorld{dead: map[uint64]*badWay{}, sent: map[uint64]Hash{}, noted: map[uint64]bool{}, open: map[uint64]bool{}}
 	at := map[int64]map[string]string{} // rows by key
 	ruled := map[int64][]uint64{}       // dead letters by key that only a rule refuses
 	first := map[string]bool{}          // ids of dead letters
@@ -39,7 +40,7 @@ func (u *tableRun) model(messages []told) tableWorld {
 		}
 		if l.bad != nil {
 			first[id] = true
-			w.dead[m.seq] = l.bad
+			w.dead[m.seq], w.sent[m.seq] = l.bad, HashOf(l.body)
 			if l.bad.rule {
 				ruled[l.key] = append(ruled[l.key], m.seq)
 				w.open[m.seq] = u.mode == modeKeepFirst && good[l.key]
@@ -55,7 +56,7 @@ func (u *tableRun) model(messages []told) tableWorld {
 		case m.part.deletes:
 			delete(at, l.key)
 		case there && u.mode == modeAppend:
-			w.dead[m.seq] = &badWay{name: "a repeat", sqlstate: "23505"}
+			w.dead[m.seq], w.sent[m.seq] = &badWay{name: "a repeat", sqlstate: "23505"}, HashOf(l.body)
 		case !there || u.mode == modeUpsert:
 			at[l.key] = row
 		}
@@ -159,7 +160,7 @@ func differs(want, got map[string]string) string {
 // the way in which they are bad. unnoticed are those of the open ones that are
 // none.
 func (w *tableWorld) compareDead(ctx context.Context, conn *pgx.Conn, mode string) (ways map[string]int, unnoticed int, differences []string, err error) {
-	rows, err := conn.Query(ctx, `SELECT d.seq, coalesce(d.sqlstate, ''), d.reason FROM landfall.dead_letters AS d
+	rows, err := conn.Query(ctx, `SELECT d.seq, coalesce(d.sqlstate, ''), d.reason, coalesce(d.payload, '') FROM landfall.dead_letters AS d
 		JOIN landfall.streams AS s ON s.id = d.stream_id WHERE s.name = $1 AND resolved_at IS NULL ORDER BY seq`, tableStream(mode))
 	if err != nil {
 		return nil, 0, nil, err
@@ -168,7 +169,8 @@ func (w *tableWorld) compareDead(ctx context.Context, conn *pgx.Conn, mode strin
 	left := maps.Clone(w.dead)
 	var seq uint64
 	var code, reason string
-	_, err = pgx.ForEachRow(rows, []any{&seq, &code, &reason}, func() error {
+	var body []byte
+	_, err = pgx.ForEachRow(rows, []any{&seq, &code, &reason, &body}, func() error {
 		way := left[seq]
 		delete(left, seq)
 		if way == nil {
@@ -179,6 +181,9 @@ func (w *tableWorld) compareDead(ctx context.Context, conn *pgx.Conn, mode strin
 		want := way.sqlstate
 		if way.name == noKey && mode == modeAppend { // there it is a column as any other
 			want = "23502"
+		}
+		if w.sent[seq] != HashOf(body) {
+			differences = append(differences, fmt.Sprintf("%d (%s) is a dead letter with another body", seq, way.name))
 		}
 		if code != want {
 			differences = append(differences, fmt.Sprintf("%d (%s): SQLSTATE %q, not %q: %s", seq, way.name, code, want, reason))
