@@ -66,6 +66,7 @@ func TestCheckChanges(t *testing.T) {
 	if err != nil || !at(0).Equal(began) {
 		t.Fatalf("the ledger begins at %s", at(0))
 	}
+	url := pgtest.Database(t)
 	for _, tc := range []struct {
 		name, sql string
 		want      func(*ChangesVerdict)
@@ -106,9 +107,7 @@ func TestCheckChanges(t *testing.T) {
 			func(v *ChangesVerdict) { v.Repeats++; v.Unaccounted++ }, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			url := pgtest.Database(t)
-			execute(t, url, looseSchema+changesSchema+";"+changesStored+tc.sql)
+			execute(t, url, `DROP SCHEMA IF EXISTS landfall, drill, public CASCADE; CREATE SCHEMA public;`+looseSchema+changesSchema+";"+changesStored+tc.sql)
 			got, err := CheckChanges(within(t, 20*time.Second), url, changesSent(t))
 			if err != nil {
 				t.Fatal(err)
