@@ -164,11 +164,13 @@ func (u *tableRun) compare(ctx context.Context, w *tableWorld) int {
 	ways, unnoticed, more, err := w.compareDead(ctx, conn, u.mode)
 	u.must(err)
 	var repeats, gaps, incarnations int
+	var cursor uint64
 	u.must(conn.QueryRow(ctx, `SELECT count(*), coalesce(sum((SELECT count(*) FROM landfall.duplicates AS d WHERE d.stream_id = s.id)), 0),
-		coalesce(sum((SELECT count(*) FROM landfall.gaps AS g WHERE g.stream_id = s.id)), 0)
-		FROM landfall.streams AS s WHERE s.name = $1`, tableStream(u.mode)).Scan(&incarnations, &repeats, &gaps))
-	if incarnations != 1 || gaps != 0 || repeats != len(w.noted) {
-		more = append(more, fmt.Sprintf("%d incarnations, %d gaps; %d repeats of dead letters noted, where %d are due", incarnations, gaps, repeats, len(w.noted)))
+		coalesce(sum((SELECT count(*) FROM landfall.gaps AS g WHERE g.stream_id = s.id)), 0), max(last_seq)
+		FROM landfall.streams AS s WHERE s.name = $1`, tableStream(u.mode)).Scan(&incarnations, &repeats, &gaps, &cursor))
+	if incarnations != 1 || gaps != 0 || cursor != w.last || repeats != len(w.noted) {
+		more = append(more, fmt.Sprintf("%d incarnations, %d gaps, the cursor at %d of %d; %d repeats of dead letters noted, where %d are due",
+			incarnations, gaps, cursor, w.last, repeats, len(w.noted)))
 	}
 	differences = append(differences, more...)
 	for _, d := range differences[:min(len(differences), 2*mostDifferences)] {

@@ -14,6 +14,7 @@ import (
 
 // tableWorld is what a table and its dead letters are to be.
 type tableWorld struct {
+	last  uint64              // where the cursor is to be
 	rows  []map[string]string // in the order of their sequences
 	dead  map[uint64]*badWay
 	sent  map[uint64]Hash // of the dead letters, as they were sent
@@ -32,6 +33,7 @@ func (u *tableRun) model(messages []told) tableWorld {
 	first := map[string]bool{}          // ids of dead letters
 	good := map[int64]bool{}            // keys that had a good message
 	for _, m := range messages {
+		w.last = m.seq
 		l := u.line(m.part, m.place)
 		id := m.part.id(m.place)
 		if l.bad != nil && first[id] {
