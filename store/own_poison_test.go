@@ -125,7 +125,7 @@ func (p ownPoison) pauses(d *database, s *Stream, cur message.Cursor) {
 		bodies[i] = p.body(p.bad, cur.Seq+1+uint64(i))
 	}
 	_, err := s.Write(d.Context(), cur, batchOf(s, documents(cur, bodies...)))
-	wantSetup(d, err, append([]string{"in a row", "so it is not the data"}, p.reasons...)...)
+	wantSetup(d, err, append([]string{"in a row", "so it is hardly the data"}, p.reasons...)...)
 }
 
 func (p ownPoison) checkReasons(d *database, cur message.Cursor, want map[uint64]bool) {
