@@ -22,12 +22,12 @@ type mappedTable struct {
 type mappedColumn struct {
 	Column  string `json:"column"`
 	Type    string `json:"type"`
-	Source  string `json:"source,omitempty"`  // none: Postgres computes the column
+	Source  string `json:"source,omitempty"`  // none: no message writes the column
 	Default string `json:"default,omitempty"` // for messages without it; none: NULL
 	Key     bool   `json:"key,omitempty"`
 
-	// A message without it becomes a dead letter.
-	Required bool `json:"required,omitempty"`
+	Required bool `json:"required,omitempty"` // a message without it becomes a dead letter
+	Computed bool `json:"computed,omitempty"` // by Postgres itself
 }
 
 // ownTables judges the tables of the user's own.
@@ -61,7 +61,7 @@ func (c *connector) ownTable(s cluster.Stream, o *store.OwnTable, sizes map[stri
 		if column.Source != "" {
 			filled++
 		}
-		m.Columns = append(m.Columns, mappedColumn{column.Name, column.Type, column.Source, column.Default, column.Key, column.Key || column.Required})
+		m.Columns = append(m.Columns, mappedColumn{column.Name, column.Type, column.Source, column.Default, column.Key, column.Key || column.Required, column.Computed})
 	}
 	c.mappings = append(c.mappings, m)
 	c.ok(s.Name, "%s into %s; messages fill %d of its %s", s.Table.Mode, table, filled, count(len(o.Columns), "column"))
@@ -100,8 +100,10 @@ func (m *mappedTable) print(w io.Writer) error {
 			from += " (key)"
 		}
 		switch {
-		case from == "":
+		case c.Computed:
 			from, otherwise = "Postgres computes it", ""
+		case from == "":
+			from, otherwise = "no message", ""
 		case c.Required:
 			otherwise = "refused"
 		case c.Default != "":

@@ -117,7 +117,7 @@ func streamTable() []key {
 			about: "Columns that a unique index of the table is on.",
 			value: listOf(schema{Type: "string", MinLength: 1}).example([]string{"id"})},
 		{name: "columns", title: "Where columns come from",
-			about: "Any other column is the JSON field of its name. $.a.b, $ (the whole document), subject[2], message.seq, message.id, message.published_at, header[\"Name\"].",
+			about: "Any other column is the JSON field of its name. $.a.b, $ (the whole document), subject[2], message.seq, message.id, message.published_at, header[\"Name\"]. none: no message writes it.",
 			value: schema{Type: "object", AdditionalProperties: &schema{Type: "string", MinLength: 1}}.example(map[string]string{"customer": "$.customer.id"})},
 	}
 }

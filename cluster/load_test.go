@@ -233,6 +233,7 @@ streams:
       customer: $.customer.id
       region: subject[2]
       "odd name": header["X-Odd"]
+      note: none
   EVENTS: { subjects: [events], table: events }
   REST: { subjects: [rest] }
 `, nil)
@@ -242,8 +243,9 @@ streams:
 		if err != nil {
 			t.Fatal(err)
 		}
-		want.Columns = append(want.Columns, Column{column[0], source})
+		want.Columns = append(want.Columns, Column{Name: column[0], Source: source})
 	}
+	want.Columns = append(want.Columns, Column{Name: "note", Left: true})
 	if diff := cmp.Diff(want, c.Streams[0].Table); diff != "" {
 		t.Error(diff)
 	}

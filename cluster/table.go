@@ -32,6 +32,7 @@ type Table struct {
 type Column struct {
 	Name   string
 	Source mapping.Source
+	Left   bool // alone: no message writes it, and it has no source
 }
 
 // String is the table's name as in cluster.yaml.
@@ -78,6 +79,11 @@ func (m mappingField) table() *Table {
 		f.problem("has no meaning under mode: append, where every message is a row; with a key it is upsert or keep_first")
 	case keyed:
 		t.Key = f.keyColumns()
+		for _, c := range t.Columns {
+			if c.Left && slices.Contains(t.Key, c.Name) {
+				f.problem("column %s is of the key, and so cannot be none", c.Name)
+			}
+		}
 	case t.Mode != Append:
 		m.problem("mode: %s needs the columns of a unique index; write for example key: [id]", t.Mode)
 	}
@@ -147,6 +153,10 @@ func (f field) columns() []Column {
 		if !ok {
 			continue
 		}
+		if t.value == leftAlone {
+			columns = append(columns, Column{Name: name, Left: true})
+			continue
+		}
 		source, err := mapping.ParseSource(t.value)
 		if err != nil {
 			v.problem("%v", err)
@@ -155,6 +165,9 @@ func (f field) columns() []Column {
 	}
 	return columns
 }
+
+// leftAlone is what stands for a column that no message writes.
+const leftAlone = "none"
 
 // checkColumn says what is wrong with a column's name, if anything.
 func (f field) checkColumn(name string) {

@@ -27,7 +27,8 @@ type OwnTable struct {
 // OwnColumn is a column, and where it comes from.
 type OwnColumn struct {
 	Name, Type string
-	Source     string // as in cluster.yaml; "" if Postgres itself computes it
+	Source     string // as in cluster.yaml; "" if no message writes it
+	Computed   bool   // by Postgres itself
 	Default    string // the expression for a row without the field; "" for NULL
 	Key        bool
 	Required   bool // NOT NULL, and without a DEFAULT
@@ -92,7 +93,7 @@ func (i *Inspection) columnsOfOwn(ctx context.Context, t *cluster.Table, p *ownP
 	}
 	var columns []OwnColumn
 	for _, f := range found {
-		c := OwnColumn{Name: f.Name, Type: f.Type, Default: f.Default, Key: slices.Contains(t.Key, f.Name)}
+		c := OwnColumn{Name: f.Name, Type: f.Type, Computed: f.Computed, Default: f.Default, Key: slices.Contains(t.Key, f.Name)}
 		if at := slices.IndexFunc(p.columns, func(c ownColumn) bool { return c.Name == f.Name }); at >= 0 {
 			c.Source = p.columns[at].Source.String()
 			c.Required = f.Default == "" && slices.Contains(notNull, f.Name)

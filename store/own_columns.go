@@ -30,7 +30,7 @@ type catalogColumn struct {
 
 // ownColumns are the columns of a table that messages fill: those named in
 // the configuration, and each other as the JSON field of its name, except those
-// that Postgres computes. What does not fit is a *message.SetupError that says
+// that it leaves alone or Postgres computes. What does not fit is a *message.SetupError that says
 // which.
 func ownColumns(ctx context.Context, conn querier, t *cluster.Table) ([]ownColumn, error) {
 	found, err := readColumns(ctx, conn, pgx.Identifier{t.Schema, t.Name})
@@ -49,6 +49,9 @@ func ownColumns(ctx context.Context, conn querier, t *cluster.Table) ([]ownColum
 		at := slices.IndexFunc(t.Columns, func(c cluster.Column) bool { return c.Name == f.Name })
 		if at >= 0 {
 			source = t.Columns[at].Source
+		}
+		if at >= 0 && t.Columns[at].Left {
+			continue
 		}
 		if f.Computed {
 			if at >= 0 || slices.Contains(t.Key, f.Name) {

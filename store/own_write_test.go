@@ -141,6 +141,21 @@ func TestOwnUpsertAndKeepFirst(t *testing.T) {
 	}
 }
 
+// A column that is somebody else's stays as they left it, and has its DEFAULT
+// in a new row.
+func TestOwnColumnLeftAlone(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE own (id int PRIMARY KEY, name text, note text DEFAULT 'new')`)
+	s, cur := d.ownStream(&cluster.Table{Schema: "public", Name: "own", Mode: cluster.Upsert, Key: []string{"id"}, Columns: []cluster.Column{{Name: "note", Left: true}}})
+	cur = d.write(s, cur, documents(cur, `{"id": 1, "name": "a", "note": "of the message"}`, `{"id": 2, "name": "b"}`)).Cursor
+	d.exec(`UPDATE own SET note = 'by hand' WHERE id = 1`)
+	d.write(s, cur, documents(cur, `{"id": 1, "name": "c"}`, `{"id": 2, "name": "d", "note": null}`))
+	if diff := cmp.Diff([]string{"1|c|by hand", "2|d|new"}, d.table(`SELECT concat_ws('|', id, name, note) FROM own ORDER BY id`)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A column that comes is filled without a restart; one that goes is said.
 func TestOwnTableChanges(t *testing.T) {
 	t.Parallel()
