@@ -41,7 +41,7 @@ func (w *ownWrite) findRefused(ctx context.Context, b *message.Batch, tries int)
 	}
 	rows := walk{
 		stage: ownStage, column: "place", last: int64(len(b.Messages)) - 1, tries: int64(tries),
-		some: w.plan.store("landfall_at", "landfall_to", w.deletes), one: w.plan.storeOne("landfall_at", w.deletes), blameless: w.plan.blameless(),
+		some: w.plan.store(fromStage("landfall_at", "landfall_to"), w.deletes), one: w.plan.storeOne("landfall_at", w.deletes), blameless: w.plan.blameless(),
 	}
 	if look := w.plan.suspects(); look != nil && staged >= fewSuspects {
 		rows.suspects = true

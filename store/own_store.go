@@ -7,11 +7,15 @@ import (
 	"landfall/cluster"
 )
 
-// store stores the staged rows from place lo to place hi, as if one after the
-// other: of several with the same key upsert takes the last, and keep_first the
-// first. deletes tells whether some may be deletes.
-func (p *ownPlan) store(lo, hi string, deletes bool) string {
-	from := " FROM pg_temp." + ownStage + " AS s WHERE s.place BETWEEN " + lo + " AND " + hi
+// fromStage are the staged rows from place lo to place hi.
+func fromStage(lo, hi string) string {
+	return " FROM pg_temp." + ownStage + " AS s WHERE s.place BETWEEN " + lo + " AND " + hi
+}
+
+// store stores rows from the stage, or from what is made like it, as if one
+// after the other: of several with the same key upsert takes the last, and
+// keep_first the first. deletes tells whether some may be deletes.
+func (p *ownPlan) store(from string, deletes bool) string {
 	if p.mode == cluster.Append {
 		return p.insertInto() + " SELECT " + p.values() + from + " ORDER BY s.place"
 	}

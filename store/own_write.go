@@ -153,7 +153,12 @@ func (w *ownWrite) all(ctx context.Context, b *message.Batch) (message.Outcome, 
 }
 
 func (w *ownWrite) put(ctx context.Context, b *message.Batch) error {
-	if w.staged {
+	// What a trigger discards is looked for in the stage.
+	few := len(b.Messages) <= ownFew && !w.plan.traits.Trigger
+	switch {
+	case few && (w.staged || len(w.shapes) > 1):
+		return w.putArrays(ctx, b)
+	case w.staged:
 		return w.putStaged(ctx, b)
 	}
 	for _, s := range w.shapes {
@@ -176,7 +181,7 @@ func (w *ownWrite) putStaged(ctx context.Context, b *message.Batch) error {
 	if err != nil {
 		return err
 	}
-	tag, err := w.conn.Exec(ctx, w.plan.store("0", fmt.Sprint(len(b.Messages)), w.deletes))
+	tag, err := w.conn.Exec(ctx, w.plan.store(fromStage("0", fmt.Sprint(len(b.Messages))), w.deletes))
 	if err != nil {
 		return err
 	}

@@ -141,6 +141,42 @@ func TestOwnUpsertAndKeepFirst(t *testing.T) {
 	}
 }
 
+// Few rows go as arrays, many through a stage: that makes no difference.
+func TestOwnFewAndMany(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	const changes, keys = 3 * ownFew, 300
+	bodies := make([]string, changes)
+	for i := range bodies {
+		bodies[i] = fmt.Sprintf(`{"id": %d, "text": "a\\b\t%d\n\r", "more": %s}`, i*7%keys, i, []string{"null", `"x"`, `"\u00e4"`}[i%3])
+		switch {
+		case i%5 == 0:
+			bodies[i] = fmt.Sprintf(`{"id": %d, "text": "without more"}`, i*7%keys)
+		case i%11 == 0:
+			bodies[i] = fmt.Sprintf(`delete {"id": %d}`, i*7%keys)
+		}
+	}
+	const all = `SELECT concat_ws('|', id, text, coalesce(more, '-')) FROM %s ORDER BY id`
+	var want []string
+	for name, size := range map[string]int{"few": ownFew, "many": changes} {
+		d.exec(`CREATE TABLE ` + name + ` (id int PRIMARY KEY, text text, more text DEFAULT 'none')`)
+		c := d.config()
+		c.Streams = []cluster.Stream{{Name: name, Table: &cluster.Table{Schema: "public", Name: name, Mode: cluster.Upsert, Key: []string{"id"}}}}
+		s := d.open(c, "n1").Stream(name)
+		cur := d.enter(s)
+		for ms := documents(cur, bodies...); len(ms) > 0; ms = ms[size:] {
+			cur = d.write(s, cur, ms[:size]).Cursor
+		}
+		got := d.table(fmt.Sprintf(all, name))
+		if want == nil {
+			want = got
+		}
+		if diff := cmp.Diff(want, got); diff != "" || len(got) < keys/2 {
+			t.Error(len(got), diff)
+		}
+	}
+}
+
 // A column that is somebody else's stays as they left it, and has its DEFAULT
 // in a new row.
 func TestOwnColumnLeftAlone(t *testing.T) {
