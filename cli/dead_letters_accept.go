@@ -12,7 +12,6 @@ import (
 
 	"landfall/cluster"
 	"landfall/node"
-	"landfall/store"
 )
 
 func addDeadLettersAccept(parent *fisk.CmdClause, env *env) {
@@ -31,25 +30,23 @@ Examples:
 	asJSON := cmd.Flag("json", "Print JSON").UnNegatableBool()
 	config := configFlag(cmd)
 	env.do(cmd, func(ctx context.Context) error {
-		cfg, err := loadCluster(*config)
-		if err != nil {
+		return env.withLetters(*config, func(l *letters) error {
+			if err := knownStream(l.cfg, *stream); err != nil {
+				return err
+			}
+			if set && (*through == 0 || *through > math.MaxInt64) {
+				return misuse(fmt.Errorf("--through %d is no sequence of a stream", *through), "")
+			}
+			accepted, err := l.accept(ctx, *stream, *through)
+			switch {
+			case err != nil:
+				return err
+			case *asJSON:
+				return env.printJSON(accepted)
+			}
+			_, err = fmt.Fprintf(env.stdout, "%s: what cannot be stored becomes a dead letter, up to sequence %d\n", accepted.Stream, accepted.Through)
 			return err
-		}
-		if err := knownStream(cfg, *stream); err != nil {
-			return err
-		}
-		if set && (*through == 0 || *through > math.MaxInt64) {
-			return misuse(fmt.Errorf("--through %d is no sequence of a stream", *through), "")
-		}
-		accepted, err := env.accept(ctx, cfg, *stream, *through)
-		if err != nil {
-			return asMisuse(err)
-		}
-		if *asJSON {
-			return env.printJSON(accepted)
-		}
-		_, err = fmt.Fprintf(env.stdout, "%s: what cannot be stored becomes a dead letter, up to sequence %d\n", accepted.Stream, accepted.Through)
-		return err
+		})
 	})
 }
 
@@ -60,33 +57,28 @@ type acceptedBad struct {
 }
 
 // accept says it; through 0 is the last sequence that the stream has now.
-func (e *env) accept(ctx context.Context, cfg *cluster.Config, stream string, through uint64) (acceptedBad, error) {
-	db, err := store.Open(cfg, "dead-letters")
-	if err != nil {
-		return acceptedBad{}, err
-	}
-	defer db.Close()
+func (l *letters) accept(ctx context.Context, stream string, through uint64) (acceptedBad, error) {
 	incarnation := ""
 	if through == 0 {
-		if through, incarnation, err = e.streamEnd(ctx, cfg, stream); err != nil {
+		var err error
+		if through, incarnation, err = l.streamEnd(ctx, stream); err != nil {
 			return acceptedBad{}, err
 		}
 	}
-	if err := db.Accept(ctx, stream, incarnation, through); err != nil {
+	if err := l.store.Accept(ctx, stream, incarnation, through); err != nil {
 		return acceptedBad{}, fmt.Errorf("stream %s: %w", stream, err)
 	}
 	return acceptedBad{stream, through}, nil
 }
 
 // streamEnd asks the cluster for a stream's last sequence, and its incarnation.
-func (e *env) streamEnd(ctx context.Context, cfg *cluster.Config, stream string) (last uint64, incarnation string, err error) {
+func (l *letters) streamEnd(ctx context.Context, stream string) (last uint64, incarnation string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
-	js, err := e.publisher(cfg)
+	js, err := l.jetStream()
 	if err != nil {
 		return 0, "", err
 	}
-	defer js.Conn().Close()
 	s, err := js.Stream(ctx, stream)
 	if err != nil {
 		return 0, "", fmt.Errorf("read the state of stream %s: %w", stream, err)

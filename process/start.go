@@ -123,6 +123,7 @@ func (r *running) openDoor() error {
 	}
 	err = r.door.Open(producer.Backend{
 		Publisher: js, Stored: readBack(sources), Range: readRange(sources), Receipts: r.receipts, Conn: r.conn,
+		Letters: letters{NewLetters(r.Config, r.store, func() (jetstream.JetStream, error) { return js, nil })},
 	})
 	if err != nil {
 		return err

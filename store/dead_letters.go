@@ -14,18 +14,6 @@ import (
 	"landfall/message"
 )
 
-// DeadLetter is a message that could not be stored, and why.
-type DeadLetter struct {
-	Stream     string
-	StreamID   int64
-	Message    message.Message // as it came
-	SQLState   string          // "" if Postgres did not refuse it
-	Reason     string
-	FailedAt   time.Time
-	ResolvedAt time.Time // zero: it waits for somebody
-	Resolution string
-}
-
 // ResolutionStored is that of a dead letter which has become a row.
 const ResolutionStored = "stored"
 
@@ -36,15 +24,42 @@ type DeadLetterFilter struct {
 	Since    time.Time // when they failed, at the earliest
 	Resolved bool      // those that are resolved, too
 	Seqs     []uint64  // of these sequences; none: any
+	After    Letter    // only those behind it in the order of DeadLetters
 	Limit    int       // 0: no limit
 }
 
-// DeadLetters calls each for the cluster's dead letters, oldest first.
-func (s *Store) DeadLetters(ctx context.Context, f DeadLetterFilter, each func(*DeadLetter) error) error {
+// Letter is the place of a dead letter.
+type Letter struct {
+	StreamID int64
+	Seq      uint64
+}
+
+// chosen is the condition of a filter on landfall.dead_letters AS d and
+// landfall.streams AS s, with the parameters from $1 that it takes.
+const chosen = `s.cluster = $1 AND ($2 = '' OR s.name = $2) AND ($3 = '' OR d.sqlstate = $3 OR strpos(d.reason, $3) > 0)
+			AND d.failed_at >= $4 AND ($5 OR d.resolved_at IS NULL) AND (cardinality($6::bigint[]) = 0 OR d.seq = ANY($6::bigint[]))
+			AND (d.stream_id, d.seq) > ($7, $8)`
+
+func (s *Store) chosen(f *DeadLetterFilter) []any {
 	seqs := make([]int64, len(f.Seqs))
 	for i, seq := range f.Seqs {
 		seqs[i] = int64(seq)
 	}
+	return []any{s.cluster, f.Stream, f.Reason, f.Since, f.Resolved, seqs, f.After.StreamID, int64(f.After.Seq)}
+}
+
+// CountDeadLetters is how many a filter chooses, whatever its limit.
+func (s *Store) CountDeadLetters(ctx context.Context, f DeadLetterFilter) (n int, err error) {
+	err = s.asking.QueryRow(ctx, `SELECT count(*) FROM landfall.dead_letters AS d JOIN landfall.streams AS s ON s.id = d.stream_id WHERE `+chosen, s.chosen(&f)...).Scan(&n)
+	if err != nil {
+		return 0, explain("count the dead letters", err)
+	}
+	return n, nil
+}
+
+// DeadLetters calls each for the cluster's dead letters, by incarnation and
+// sequence.
+func (s *Store) DeadLetters(ctx context.Context, f DeadLetterFilter, each func(*message.DeadLetter) error) error {
 	limit := any(nil)
 	if f.Limit > 0 {
 		limit = f.Limit
@@ -52,15 +67,13 @@ func (s *Store) DeadLetters(ctx context.Context, f DeadLetterFilter, each func(*
 	rows, err := s.asking.Query(ctx, `SELECT s.name, d.stream_id, d.seq, coalesce(d.subject, ''), d.headers, coalesce(d.payload, ''),
 			coalesce(d.published_at, 0), coalesce(d.sqlstate, ''), coalesce(d.reason, ''), d.failed_at, d.resolved_at, coalesce(d.resolution, '')
 		FROM landfall.dead_letters AS d JOIN landfall.streams AS s ON s.id = d.stream_id
-		WHERE s.cluster = $1 AND ($2 = '' OR s.name = $2) AND ($3 = '' OR d.sqlstate = $3 OR strpos(d.reason, $3) > 0)
-			AND d.failed_at >= $4 AND ($5 OR d.resolved_at IS NULL) AND (cardinality($6::bigint[]) = 0 OR d.seq = ANY($6::bigint[]))
-		ORDER BY d.stream_id, d.seq LIMIT $7`, s.cluster, f.Stream, f.Reason, f.Since, f.Resolved, seqs, limit)
+		WHERE `+chosen+` ORDER BY d.stream_id, d.seq LIMIT $9`, append(s.chosen(&f), limit)...)
 	if err != nil {
 		return explain("read the dead letters", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var d DeadLetter
+		d := &message.DeadLetter{}
 		var seq, published int64
 		var subject, headers []byte
 		var resolved *time.Time
@@ -71,7 +84,7 @@ func (s *Store) DeadLetters(ctx context.Context, f DeadLetterFilter, each func(*
 		if resolved != nil {
 			d.ResolvedAt = *resolved
 		}
-		if err := each(&d); err != nil {
+		if err := each(d); err != nil {
 			return err
 		}
 	}
@@ -116,6 +129,10 @@ func (s *Stream) Retry(ctx context.Context, streamID int64, seq uint64, body []b
 		}
 	}
 	return s.inTransaction(ctx, "store a dead letter", func(ctx context.Context, conn *pgxpool.Conn) error {
+		// The fence, so that nobody stores beside this.
+		if _, err := conn.Exec(ctx, `SELECT FROM landfall.streams WHERE id = $1 FOR UPDATE`, streamID); err != nil {
+			return err
+		}
 		m, err := lockDeadLetter(ctx, conn, streamID, seq)
 		if err != nil {
 			return err
@@ -135,11 +152,8 @@ func (s *Stream) Retry(ctx context.Context, streamID int64, seq uint64, body []b
 	})
 }
 
-// lockDeadLetter locks the fence and then the dead letter, and reads it.
+// lockDeadLetter locks a dead letter that waits, and reads it.
 func lockDeadLetter(ctx context.Context, conn *pgxpool.Conn, streamID int64, seq uint64) (*message.Message, error) {
-	if _, err := conn.Exec(ctx, `SELECT FROM landfall.streams WHERE id = $1 FOR UPDATE`, streamID); err != nil {
-		return nil, err
-	}
 	m := &message.Message{Seq: seq}
 	var subject, headers []byte
 	var published int64
@@ -181,22 +195,20 @@ func (s *Stream) storeAgain(ctx context.Context, conn *pgxpool.Conn, streamID in
 	return nil
 }
 
-// Resolve marks a dead letter as dealt with, in a word or two; do, if not nil,
-// is done in between, while its row is locked. Errors: ErrResolved, do's, or
-// an outage.
-func (s *Store) Resolve(ctx context.Context, streamID int64, seq uint64, resolution string, do func(*message.Message) error) error {
+// Resolve marks a dead letter as dealt with, by the resolution that do returns,
+// which is called while the letter's row is locked. Errors: ErrResolved, do's,
+// or an outage.
+func (s *Store) Resolve(ctx context.Context, streamID int64, seq uint64, do func() (resolution string, err error)) error {
 	ctx, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
 	st := &Stream{Store: s}
 	return st.inTransaction(ctx, "resolve a dead letter", func(ctx context.Context, conn *pgxpool.Conn) error {
-		m, err := lockDeadLetter(ctx, conn, streamID, seq)
-		if err != nil {
+		if _, err := lockDeadLetter(ctx, conn, streamID, seq); err != nil {
 			return err
 		}
-		if do != nil {
-			if err := do(m); err != nil {
-				return err
-			}
+		resolution, err := do()
+		if err != nil {
+			return err
 		}
 		_, err = conn.Exec(ctx, `UPDATE landfall.dead_letters SET resolved_at = now(), resolution = $3 WHERE stream_id = $1 AND seq = $2`,
 			streamID, int64(seq), resolution)

@@ -13,10 +13,10 @@ import (
 )
 
 // collected are the dead letters that a filter chooses.
-func (d *database) collected(f DeadLetterFilter) []DeadLetter {
+func (d *database) collected(f DeadLetterFilter) []message.DeadLetter {
 	d.Helper()
-	var got []DeadLetter
-	if err := d.node("n1").DeadLetters(d.Context(), f, func(l *DeadLetter) error { got = append(got, *l); return nil }); err != nil {
+	var got []message.DeadLetter
+	if err := d.node("n1").DeadLetters(d.Context(), f, func(l *message.DeadLetter) error { got = append(got, *l); return nil }); err != nil {
 		d.Fatal(err)
 	}
 	return got

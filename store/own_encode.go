@@ -72,7 +72,6 @@ func (e *ownEncoder) encode(dst []byte, m *message.Message) []byte {
 }
 
 func (e *ownEncoder) encodeRow(dst []byte, m *message.Message) ([]byte, error) {
-	in := mapping.Message{Seq: m.Seq, ID: m.ID(), Subject: m.Subject, Published: m.Time, Header: m.Header, Body: m.Data}
 	kind, from := ownRow, e.rows
 	if op := m.Header[message.OpHeader]; len(op) > 0 {
 		if op[0] != message.OpDelete || e.plan.mode != cluster.Upsert {
@@ -81,7 +80,7 @@ func (e *ownEncoder) encodeRow(dst []byte, m *message.Message) ([]byte, error) {
 		kind, from = ownDelete, e.keys
 	}
 	var err error
-	if e.values, err = from.Row(e.values[:0], in); err != nil {
+	if e.values, err = from.Row(e.values[:0], mappingMessage(m)); err != nil {
 		return nil, err
 	}
 	dst = append(dst, byte(kind))
@@ -97,6 +96,11 @@ func (e *ownEncoder) encodeRow(dst []byte, m *message.Message) ([]byte, error) {
 		dst = appendOwnField(dst, v)
 	}
 	return dst, nil
+}
+
+// mappingMessage is the message as the mapping reads it.
+func mappingMessage(m *message.Message) mapping.Message {
+	return mapping.Message{Seq: m.Seq, ID: m.ID(), Subject: m.Subject, Published: m.Time, Header: m.Header, Body: m.Data}
 }
 
 func appendOwnField(dst []byte, v mapping.Value) []byte {
