@@ -111,6 +111,16 @@ func (l *letters) jetStream() (jetstream.JetStream, error) {
 	return js, nil
 }
 
+// tableOf is the stream's own table; nil if it has none.
+func (l *letters) tableOf(stream string) *cluster.Table {
+	for _, s := range l.cfg.Streams {
+		if s.Name == stream {
+			return s.Table
+		}
+	}
+	return nil
+}
+
 // named finds the dead letter STREAM/SEQ.
 func (l *letters) named(ctx context.Context, text string, resolved bool) (*message.DeadLetter, error) {
 	stream, number, found := strings.Cut(text, "/")

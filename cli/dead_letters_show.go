@@ -14,6 +14,7 @@ import (
 
 	"github.com/choria-io/fisk"
 
+	"landfall/cluster"
 	"landfall/message"
 )
 
@@ -90,29 +91,29 @@ func addDeadLettersShow(parent *fisk.CmdClause, env *env) {
 			if err != nil {
 				return err
 			}
-			return env.printLetter(d, row)
+			return env.printLetter(d, l.tableOf(d.Stream), row)
 		})
 	})
 }
 
-func (e *env) printLetter(l *message.DeadLetter, row []byte) error {
-	t := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "reason\t%s\n", printable(l.Reason))
+func (e *env) printLetter(l *message.DeadLetter, t *cluster.Table, row []byte) error {
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "reason\t%s\n", printable(l.Reason))
 	if l.Resolution == "" {
-		fmt.Fprintf(t, "to do\t%s\n", letterHint(l))
+		fmt.Fprintf(w, "to do\t%s\n", letterHint(l, t))
 	} else {
-		fmt.Fprintf(t, "resolved\t%s, %s\n", l.Resolution, l.ResolvedAt.Local().Format(time.DateTime))
+		fmt.Fprintf(w, "resolved\t%s, %s\n", l.Resolution, l.ResolvedAt.Local().Format(time.DateTime))
 	}
-	fmt.Fprintf(t, "subject\t%s\nfailed\t%s\n", printable(l.Message.Subject), l.FailedAt.Local().Format(time.DateTime))
+	fmt.Fprintf(w, "subject\t%s\nfailed\t%s\n", printable(l.Message.Subject), l.FailedAt.Local().Format(time.DateTime))
 	if row != nil {
-		fmt.Fprintf(t, "row of its key\t%s\n", row)
+		fmt.Fprintf(w, "row of its key\t%s\n", row)
 	}
 	for _, k := range slices.Sorted(maps.Keys(l.Message.Header)) {
 		for _, v := range l.Message.Header[k] {
-			fmt.Fprintf(t, "header\t%s: %s\n", printable(k), printable(v))
+			fmt.Fprintf(w, "header\t%s: %s\n", printable(k), printable(v))
 		}
 	}
-	if err := t.Flush(); err != nil {
+	if err := w.Flush(); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(e.stdout, "\n%s\n", strings.TrimSuffix(shownBody(l.Message.Data), "\n"))
@@ -138,29 +139,4 @@ func printable(text string) string {
 		}
 		return r
 	}, text)
-}
-
-// letterHint says what helps against a reason, by its SQLSTATE.
-// https://www.postgresql.org/docs/current/errcodes-appendix.html
-func letterHint(l *message.DeadLetter) string {
-	const mend = "send it again mended: app dead-letters edit"
-	switch {
-	case l.SQLState == "23503":
-		return "insert the row that it refers to, then app dead-letters retry; or " + mend
-	case l.SQLState == "23505":
-		return "another row has its key or id: app dead-letters discard, if that one is right; or change that row and retry"
-	case l.SQLState == "23502":
-		return "a value is missing: give the column a DEFAULT and retry; or " + mend
-	case l.SQLState == "23514" || l.SQLState == "23P01":
-		return "a rule of the table refuses it: change the rule and retry; or " + mend
-	case l.SQLState == "22001" || l.SQLState == "22003":
-		return "a value is too large for its column: widen the column and retry; or " + mend
-	case strings.HasPrefix(l.SQLState, "22"):
-		return "a value is none of its column's type: change the type, or columns in cluster.yaml, and retry; or " + mend
-	case l.SQLState == "P0001":
-		return "a trigger or function refuses it: see there, then retry; or " + mend
-	case l.SQLState == "":
-		return "the message is not what cluster.yaml says of its table: mend that and retry; or " + mend
-	}
-	return "mend the cause and app dead-letters retry; or " + mend + "; or app dead-letters discard"
 }
