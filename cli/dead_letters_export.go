@@ -43,8 +43,8 @@ func (e *env) printLine(v any) error {
 func addDeadLettersPublish(parent *fisk.CmdClause, env *env) {
 	cmd := parent.Command("publish", "Publish lines of an export as new messages, mended or not")
 	cmd.HelpLong(`Reads what app dead-letters export prints, from a file or standard input. Each line becomes a new message of its stream,
-with the line's subject, headers and body, and its dead letter is marked as published again. A letter that somebody has
-dealt with meanwhile is left out, so that doing it twice does no harm.
+with the line's body and the letter's own subject and headers, and the letter is marked as published again. One that
+somebody has dealt with meanwhile is left out, so that doing it twice does no harm.
 
 Examples:
 
@@ -85,7 +85,7 @@ func (d *dealing) publish(ctx context.Context, in io.Reader) error {
 			if err := json.Unmarshal(line, l); err != nil {
 				return misuse(fmt.Errorf("line %d: %w", n, err), "publish what app dead-letters export prints; the lines before this one are published")
 			}
-			r, err := d.Publish(ctx, l, l.Message)
+			r, err := d.Publish(ctx, l, l.Message.Data)
 			if err := d.tell(l, r, err); err != nil {
 				return fmt.Errorf("line %d: %w", n, err)
 			}

@@ -55,8 +55,8 @@ func (d *DeadLetter) MarshalJSON() ([]byte, error) {
 	return json.Marshal(shown)
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote, perhaps mended by a person: the
-// message's own part of it, and where it belongs.
+// UnmarshalJSON reads what MarshalJSON wrote, perhaps mended by a person: which
+// letter it is, and the body. The rest is for reading, and may be left out.
 func (d *DeadLetter) UnmarshalJSON(data []byte) error {
 	var shown deadLetterJSON
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -65,13 +65,12 @@ func (d *DeadLetter) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	switch {
-	case shown.Stream == "" || shown.Seq == 0 || shown.StreamID == 0 || shown.Subject == "":
-		return errors.New("stream, seq, stream_id and subject are needed")
+	case shown.Stream == "" || shown.Seq == 0 || shown.StreamID == 0:
+		return errors.New("stream, stream_id and seq are needed")
 	case (shown.Body == nil) == (shown.BodyBytes == nil):
 		return errors.New("one of body and body_bytes is needed")
 	}
-	*d = DeadLetter{Stream: shown.Stream, StreamID: shown.StreamID, Reason: shown.Reason, SQLState: shown.SQLState, FailedAt: shown.FailedAt}
-	d.Message = Message{Seq: shown.Seq, Subject: shown.Subject, Header: shown.Headers, Data: shown.BodyBytes}
+	*d = DeadLetter{Stream: shown.Stream, StreamID: shown.StreamID, Message: Message{Seq: shown.Seq, Data: shown.BodyBytes}}
 	if shown.Body != nil {
 		d.Message.Data = []byte(*shown.Body)
 	}

@@ -53,39 +53,37 @@ func (l *Letters) Retry(ctx context.Context, d *message.DeadLetter, body []byte)
 	case s == nil:
 		return Retried{}, fmt.Errorf("%w: %s", ErrUnknownStream, d.Stream)
 	case l.upsert[d.Stream]:
-		m := d.Message
-		if body != nil {
-			m.Data = body
-		}
-		return l.Publish(ctx, d, m)
+		return l.Publish(ctx, d, body)
 	}
 	return Retried{Resolution: store.ResolutionStored}, s.Retry(ctx, d.StreamID, d.Message.Seq, body)
 }
 
-// Publish publishes m instead of a dead letter, as a new message of its stream.
-// It gets an id of the letter's own: should this process die before that is
-// noted, and somebody repeat it inside the duplicate window, it is one message
-// all the same.
-func (l *Letters) Publish(ctx context.Context, d *message.DeadLetter, m message.Message) (Retried, error) {
+// Publish publishes a dead letter again, as a new message of its stream: with
+// body instead of its own if it is not nil. It gets an id of the letter's own:
+// should this process die before that is noted, and somebody repeat it inside
+// the duplicate window, it is one message all the same. Errors as of Retry.
+func (l *Letters) Publish(ctx context.Context, d *message.DeadLetter, body []byte) (Retried, error) {
 	s := l.streams[d.Stream]
 	if s == nil {
 		return Retried{}, fmt.Errorf("%w: %s", ErrUnknownStream, d.Stream)
-	}
-	row, err := s.Current(ctx, &m)
-	if err != nil {
-		return Retried{}, err
 	}
 	js, err := l.js()
 	if err != nil {
 		return Retried{}, err
 	}
-	done := Retried{Row: row}
-	err = l.store.Resolve(ctx, d.StreamID, d.Message.Seq, func() (string, error) {
+	var done Retried
+	err = l.store.Resolve(ctx, d.StreamID, d.Message.Seq, func(ctx context.Context, m *message.Message) (string, error) {
+		if body != nil {
+			m.Data = body
+		}
+		if done.Row, err = s.Current(ctx, m); err != nil {
+			return "", err
+		}
 		again := &nats.Msg{Subject: m.Subject, Header: nats.Header{}, Data: m.Data}
 		for k, vs := range m.Header {
 			again.Header[k] = vs
 		}
-		again.Header.Set(message.IDHeader, fmt.Sprintf("dead-letter/%d/%d", d.StreamID, d.Message.Seq))
+		again.Header.Set(message.IDHeader, fmt.Sprintf("dead-letter/%d/%d", d.StreamID, m.Seq))
 		ack, err := js.PublishMsg(ctx, again, jetstream.WithExpectStream(d.Stream))
 		if err != nil {
 			return "", fmt.Errorf("publish again: %w", err)
@@ -108,7 +106,9 @@ func (l *Letters) Current(ctx context.Context, d *message.DeadLetter) (json.RawM
 
 // Discard gives a dead letter up: it stays, marked so.
 func (l *Letters) Discard(ctx context.Context, d *message.DeadLetter) error {
-	return l.store.Resolve(ctx, d.StreamID, d.Message.Seq, func() (string, error) { return "discarded", nil })
+	return l.store.Resolve(ctx, d.StreamID, d.Message.Seq, func(context.Context, *message.Message) (string, error) {
+		return "discarded", nil
+	})
 }
 
 // Find is the dead letter at a place of a stream that waits there, in its

@@ -196,17 +196,18 @@ func (s *Stream) storeAgain(ctx context.Context, conn *pgxpool.Conn, streamID in
 }
 
 // Resolve marks a dead letter as dealt with, by the resolution that do returns,
-// which is called while the letter's row is locked. Errors: ErrResolved, do's,
-// or an outage.
-func (s *Store) Resolve(ctx context.Context, streamID int64, seq uint64, do func() (resolution string, err error)) error {
+// which is called with the message while the letter's row is locked. Errors:
+// ErrResolved, do's, or an outage.
+func (s *Store) Resolve(ctx context.Context, streamID int64, seq uint64, do func(context.Context, *message.Message) (resolution string, err error)) error {
 	ctx, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
 	st := &Stream{Store: s}
 	return st.inTransaction(ctx, "resolve a dead letter", func(ctx context.Context, conn *pgxpool.Conn) error {
-		if _, err := lockDeadLetter(ctx, conn, streamID, seq); err != nil {
+		m, err := lockDeadLetter(ctx, conn, streamID, seq)
+		if err != nil {
 			return err
 		}
-		resolution, err := do()
+		resolution, err := do(ctx, m)
 		if err != nil {
 			return err
 		}

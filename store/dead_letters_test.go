@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -108,5 +109,53 @@ func TestRetryOfAMessage(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"{}", "rude"}, d.table(`SELECT content FROM messages ORDER BY seq`)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Dead letters come by pages, and are counted.
+func TestPagesOfDeadLetters(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(`ALTER TABLE messages ADD CONSTRAINT polite CHECK (content <> 'rude')`)
+	s, cur := d.stream()
+	d.write(s, cur, documents(cur, `rude`, `{}`, `rude`, `rude`, `rude`))
+	f, seqs := DeadLetterFilter{Limit: 3}, []uint64{}
+	for {
+		page := d.collected(f)
+		for _, l := range page {
+			seqs = append(seqs, l.Message.Seq)
+			f.After = Letter{l.StreamID, l.Message.Seq}
+		}
+		if len(page) < f.Limit {
+			break
+		}
+	}
+	if diff := cmp.Diff([]uint64{1, 3, 4, 5}, seqs); diff != "" {
+		t.Error(diff)
+	}
+	for want, f := range map[int]DeadLetterFilter{4: {Limit: 1}, 0: {Stream: "NOWHERE"}, 2: {After: Letter{cur.StreamID, 3}}} {
+		if n, err := d.node("n1").CountDeadLetters(t.Context(), f); err != nil || n != want {
+			t.Errorf("%d, want %d: %v", n, want, err)
+		}
+	}
+}
+
+// The row of a message's key is found by value, whatever its text.
+func TestCurrentRow(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	d.exec(`CREATE TABLE own (name text, at timestamptz, id int, note text, UNIQUE (id, at))`)
+	s, cur := d.ownStream(&cluster.Table{Schema: "public", Name: "own", Mode: cluster.Upsert, Key: []string{"at", "id"}})
+	d.write(s, cur, documents(cur, `{"id": 1, "at": "2026-01-01T00:00:00Z", "note": "here"}`))
+	for body, want := range map[string]string{
+		`{"id": 1, "at": "2026-01-01 01:00+01", "note": 7}`: `"note": "here"`,
+		`{"id": 2, "at": "2026-01-01T00:00:00Z"}`:           "",
+		`{"id": "x", "at": "2026-01-01T00:00:00Z"}`:         "",
+		`{"id": 1}`: "", `no JSON`: "",
+	} {
+		row, err := s.Current(t.Context(), &documents(cur, body)[0])
+		if err != nil || (row == nil) != (want == "") || !strings.Contains(string(row), want) {
+			t.Errorf("%s: %s, %v", body, row, err)
+		}
 	}
 }
