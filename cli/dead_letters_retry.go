@@ -69,6 +69,11 @@ func (d *dealing) retry(ctx context.Context, f store.DeadLetterFilter, names []s
 	if len(names) > 0 {
 		return nil
 	}
+	// One that is published and refused again is a new letter, not for this run.
+	var err error
+	if f.Until, err = d.store.Now(ctx); err != nil {
+		return err
+	}
 	count, err := d.store.CountDeadLetters(ctx, f)
 	if err != nil {
 		return err

@@ -2,9 +2,12 @@ package process
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -28,9 +31,15 @@ func NewLetters(config *cluster.Config, db *store.Store, js func() (jetstream.Je
 	l := &Letters{store: db, streams: map[string]*store.Stream{}, upsert: map[string]bool{}, js: js}
 	for _, s := range config.Streams {
 		l.streams[s.Name] = db.Stream(s.Name)
-		l.upsert[s.Name] = s.Table != nil && s.Table.Mode == cluster.Upsert
+		l.upsert[s.Name] = s.Table != nil && s.Table.Mode == cluster.Upsert && !keyIsID(s.Table)
 	}
 	return l
+}
+
+// keyIsID tells whether the message's id is of the key: published again under
+// another id a message would be another row.
+func keyIsID(t *cluster.Table) bool {
+	return slices.ContainsFunc(t.Columns, func(c cluster.Column) bool { return c.Source.FromID() && slices.Contains(t.Key, c.Name) })
 }
 
 // Retried is what became of a dead letter.
@@ -59,9 +68,10 @@ func (l *Letters) Retry(ctx context.Context, d *message.DeadLetter, body []byte)
 }
 
 // Publish publishes a dead letter again, as a new message of its stream: with
-// body instead of its own if it is not nil. It gets an id of the letter's own:
-// should this process die before that is noted, and somebody repeat it inside
-// the duplicate window, it is one message all the same. Errors as of Retry.
+// body instead of its own if it is not nil. It gets an id of the letter's and
+// the body's own: should this process die before that is noted, and somebody
+// repeat it inside the duplicate window, it is one message all the same. Errors
+// as of Retry.
 func (l *Letters) Publish(ctx context.Context, d *message.DeadLetter, body []byte) (Retried, error) {
 	s := l.streams[d.Stream]
 	if s == nil {
@@ -81,9 +91,11 @@ func (l *Letters) Publish(ctx context.Context, d *message.DeadLetter, body []byt
 		}
 		again := &nats.Msg{Subject: m.Subject, Header: nats.Header{}, Data: m.Data}
 		for k, vs := range m.Header {
-			again.Header[k] = vs
+			if !strings.HasPrefix(k, "Nats-") { // those are for JetStream, which has obeyed them
+				again.Header[k] = vs
+			}
 		}
-		again.Header.Set(message.IDHeader, fmt.Sprintf("dead-letter/%d/%d", d.StreamID, m.Seq))
+		again.Header.Set(message.IDHeader, fmt.Sprintf("dead-letter/%d/%d/%x", d.StreamID, m.Seq, sha256.Sum256(m.Data))[:64])
 		ack, err := js.PublishMsg(ctx, again, jetstream.WithExpectStream(d.Stream))
 		if err != nil {
 			return "", fmt.Errorf("publish again: %w", err)

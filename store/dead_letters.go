@@ -22,6 +22,7 @@ type DeadLetterFilter struct {
 	Stream   string    // "": of any
 	Reason   string    // contained in the reason, or the SQLSTATE
 	Since    time.Time // when they failed, at the earliest
+	Until    time.Time // and at the latest; zero: ever
 	Resolved bool      // those that are resolved, too
 	Seqs     []uint64  // of these sequences; none: any
 	After    Letter    // only those behind it in the order of DeadLetters
@@ -38,14 +39,26 @@ type Letter struct {
 // landfall.streams AS s, with the parameters from $1 that it takes.
 const chosen = `s.cluster = $1 AND ($2 = '' OR s.name = $2) AND ($3 = '' OR d.sqlstate = $3 OR strpos(d.reason, $3) > 0)
 			AND d.failed_at >= $4 AND ($5 OR d.resolved_at IS NULL) AND (cardinality($6::bigint[]) = 0 OR d.seq = ANY($6::bigint[]))
-			AND (d.stream_id, d.seq) > ($7, $8)`
+			AND (d.stream_id, d.seq) > ($7, $8) AND d.failed_at <= coalesce($9, 'infinity'::timestamptz)`
 
 func (s *Store) chosen(f *DeadLetterFilter) []any {
 	seqs := make([]int64, len(f.Seqs))
 	for i, seq := range f.Seqs {
 		seqs[i] = int64(seq)
 	}
-	return []any{s.cluster, f.Stream, f.Reason, f.Since, f.Resolved, seqs, f.After.StreamID, int64(f.After.Seq)}
+	var until *time.Time
+	if !f.Until.IsZero() {
+		until = &f.Until
+	}
+	return []any{s.cluster, f.Stream, f.Reason, f.Since, f.Resolved, seqs, f.After.StreamID, int64(f.After.Seq), until}
+}
+
+// Now is the time as Postgres has it, by which letters fail.
+func (s *Store) Now(ctx context.Context) (now time.Time, err error) {
+	if err = s.asking.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
+		return now, explain("ask for the time", err)
+	}
+	return now, nil
 }
 
 // CountDeadLetters is how many a filter chooses, whatever its limit.
@@ -67,7 +80,7 @@ func (s *Store) DeadLetters(ctx context.Context, f DeadLetterFilter, each func(*
 	rows, err := s.asking.Query(ctx, `SELECT s.name, d.stream_id, d.seq, coalesce(d.subject, ''), d.headers, coalesce(d.payload, ''),
 			coalesce(d.published_at, 0), coalesce(d.sqlstate, ''), coalesce(d.reason, ''), d.failed_at, d.resolved_at, coalesce(d.resolution, '')
 		FROM landfall.dead_letters AS d JOIN landfall.streams AS s ON s.id = d.stream_id
-		WHERE `+chosen+` ORDER BY d.stream_id, d.seq LIMIT $9`, append(s.chosen(&f), limit)...)
+		WHERE `+chosen+` ORDER BY d.stream_id, d.seq LIMIT $10`, append(s.chosen(&f), limit)...)
 	if err != nil {
 		return explain("read the dead letters", err)
 	}
