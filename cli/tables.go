@@ -32,14 +32,14 @@ func repeatNotes(cfg *cluster.Config) []string {
 		if s.Table == nil || s.Table.MapsID() {
 			continue
 		}
-		what := "a second row"
+		what := "becomes a second row"
 		switch s.Table.Mode {
 		case cluster.Upsert:
-			what = "an older value over a newer one"
+			what = "may put an older value over a newer one"
 		case cluster.KeepFirst:
 			continue // the row stays as it is
 		}
-		notes = append(notes, fmt.Sprintf("%s: no column of %s is message.id, so a message that is sent again later than duplicate_window (%s) is %s. To have it known, give the table a column with a unique index and map it, such as columns: { msg_id: message.id }",
+		notes = append(notes, fmt.Sprintf("%s: no column of %s is message.id, so a message that is sent again later than duplicate_window (%s) %s. To have it known, give the table a column with a unique index and map it, such as columns: { msg_id: message.id }",
 			s.Name, s.Table, durationText(s.DuplicateWindow), what))
 	}
 	return notes
