@@ -1,7 +1,6 @@
 package drill
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -9,11 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 )
 
 // network is one switch in a namespace of its own, with a cable to each
@@ -31,9 +27,6 @@ const (
 	subnetBits = 28
 	firstOf    = 2 // of the machines; our own end is 1
 )
-
-// ipDeadline bounds one call of ip, which takes milliseconds.
-const ipDeadline = 30 * time.Second
 
 // The capabilities that it takes, as bits of CapEff: see capabilities(7).
 const (
@@ -122,10 +115,6 @@ func (n *network) subnet() string  { return n.address(0) + "/" + strconv.Itoa(su
 func (n *network) gateway() string { return n.address(1) }
 func (n *network) uplink() string  { return "lf" + strconv.Itoa(n.index) }
 
-// namespacePrefix begins the names of all namespaces of ours. The process that
-// owns one follows, so that those of the dead can be told.
-const namespacePrefix = "landfall-"
-
 func (n *network) namespace(name string) string {
 	return namespacePrefix + strconv.Itoa(os.Getpid()) + "-" + strconv.Itoa(n.index) + "-" + name
 }
@@ -172,20 +161,6 @@ func (n *network) setUp() ([]Machine, error) {
 	return list, nil
 }
 
-// namespaceFiles is where `ip netns exec` takes a namespace's own /etc/hosts from.
-const namespaceFiles = "/etc/netns"
-
-func writeHosts(space, hosts string) error {
-	dir := filepath.Join(namespaceFiles, space)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("name the machines: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "hosts"), []byte(hosts), 0o644); err != nil {
-		return fmt.Errorf("name the machines: %w", err)
-	}
-	return nil
-}
-
 func (n *network) cable(name, state string) error {
 	return ip("-n", n.namespace("switch"), "link", "set", "dev", name, state)
 }
@@ -219,55 +194,6 @@ func (n *network) remove() error {
 	}
 	_ = os.Remove(namespaceFiles) // if it is empty
 	return errors.Join(errs...)
-}
-
-func removeNamespace(space string) error {
-	if err := os.RemoveAll(filepath.Join(namespaceFiles, space)); err != nil {
-		return fmt.Errorf("remove namespace %s: %w", space, err)
-	}
-	if _, err := os.Stat(filepath.Join("/run/netns", space)); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return ip("netns", "del", space)
-}
-
-// sweepNetworks removes what processes left that were killed before they
-// could. Another one may be sweeping too: what is gone is gone.
-func sweepNetworks() {
-	entries, err := os.ReadDir("/run/netns")
-	if err != nil {
-		return // there are none
-	}
-	for _, e := range entries {
-		owner, _, _ := strings.Cut(strings.TrimPrefix(e.Name(), namespacePrefix), "-")
-		pid, err := strconv.Atoi(owner)
-		if err != nil || !strings.HasPrefix(e.Name(), namespacePrefix) || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-			continue
-		}
-		_ = removeNamespace(e.Name()) // the next one tries again
-	}
-}
-
-// all runs one ip after the other, until one fails.
-func all(calls ...[]string) error {
-	for _, args := range calls {
-		if err := ip(args...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func ip(args ...string) error { return command("ip", args...) }
-
-// command runs one of the programs that set up networks.
-func command(program string, args ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), ipDeadline)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, program, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
-	}
-	return nil
 }
 
 // loopbackAddress is one of 127.0.0.0/8, all of which is here.
