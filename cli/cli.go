@@ -48,10 +48,12 @@ func commands() []func(*fisk.Application, *env) {
 		addDrill,
 		addPostgres,
 		addValidate,
+		addTry,
 		addSchema,
 		addMigrate,
 		addHealth,
 		addVerify,
+		addDeadLetters,
 		addNATS,
 		addVersion,
 	}

@@ -32,8 +32,9 @@ const clockTolerance = 3 * time.Second
 // connector holds a cluster against its Postgres. Whatever fails, it goes on
 // with what can still be looked at.
 type connector struct {
-	cfg    *cluster.Config
-	checks []check
+	cfg      *cluster.Config
+	checks   []check
+	mappings []mappedTable
 }
 
 func (c *connector) ok(name, format string, args ...any) {
@@ -60,10 +61,10 @@ func failed(checks []check) bool {
 
 // connectChecks looks at everything that a cluster needs of its Postgres. Its
 // only error is that it was interrupted.
-func connectChecks(ctx context.Context, cfg *cluster.Config) ([]check, error) {
+func connectChecks(ctx context.Context, cfg *cluster.Config) (*connector, error) {
 	c := &connector{cfg: cfg}
 	c.all(ctx)
-	return c.checks, ctx.Err()
+	return c, ctx.Err()
 }
 
 func (c *connector) all(ctx context.Context) {
@@ -87,6 +88,7 @@ func (c *connector) all(ctx context.Context) {
 	c.sessions(server)
 	c.session(ctx, at)
 	c.pooler(ctx, key, at)
+	defer c.ownTables(ctx, at, server)
 	if c.cfg.Postgres.MigrateURL != "" && !c.owner(ctx, server) {
 		c.tables(ctx, at, server, nil)
 		return

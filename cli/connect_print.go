@@ -7,13 +7,14 @@ import (
 	"text/tabwriter"
 )
 
-// printChecks prints a line for each check, and what to do below those that
-// are not well. Its error is that one has failed.
-func printChecks(w io.Writer, checks []check) error {
+// print prints a line for each check, what to do below those that are not
+// well, and where the columns of the user's own tables come from. Its error is
+// that a check has failed.
+func (c *connector) print(w io.Writer) error {
 	fmt.Fprint(w, "\nPostgres:\n\n")
 	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	problems, notes := 0, 0
-	for _, c := range checks {
+	for _, c := range c.checks {
 		fmt.Fprintf(tw, "%s\t%s\t%s\n", c.State, c.Check, c.Found)
 		if c.Advice != "" {
 			fmt.Fprintf(tw, "\t\t> %s\n", c.Advice)
@@ -27,6 +28,11 @@ func printChecks(w io.Writer, checks []check) error {
 	}
 	if err := tw.Flush(); err != nil {
 		return err
+	}
+	for _, m := range c.mappings {
+		if err := m.print(w); err != nil {
+			return err
+		}
 	}
 	var told []string
 	if problems > 0 {

@@ -102,9 +102,10 @@ func (c *connector) tables(ctx context.Context, at *store.Inspection, server sto
 			c.fail("columns", "", "cannot be read: %s", plainText(err))
 		} else {
 			c.layout(table, l)
+			c.size(ctx, at)
 		}
 	}
-	lacking, err := at.LackingRights(ctx, table)
+	lacking, err := at.LackingRights(ctx, table, c.cfg.Keep > 0)
 	if err != nil {
 		c.fail("rights", "", "cannot be read: %s", plainText(err))
 		return
@@ -127,7 +128,7 @@ func (c *connector) tables(ctx context.Context, at *store.Inspection, server sto
 	case len(lacking) > 0:
 	case look != nil && !look.Current() && c.cfg.Postgres.MigrateURL != "":
 		c.note("rights", "grant them after the migration, or now by ALTER DEFAULT PRIVILEGES",
-			"%s will need USAGE on schema landfall, SELECT, INSERT, UPDATE and DELETE on its tables, SELECT and INSERT on %s", server.User, table)
+			"%s will need USAGE on schema landfall, SELECT, INSERT, UPDATE and DELETE on its tables, %s on %s", server.User, c.rightsOnMessages(), table)
 	case look != nil && !look.Current():
 		c.ok("rights", "%s may make temporary tables, and will own the others", server.User)
 	default:

@@ -126,6 +126,12 @@ func TestConnect(t *testing.T) {
 			p.migrate()
 			return "migrate: off\n  url: " + p.role(runs)
 		}, 0},
+		"keep": {func(p place) string {
+			p.migrate()
+			p.exec(`INSERT INTO landfall.streams (cluster, name, incarnation, start_seq, last_seq) VALUES ('c', 'S', gen_random_uuid(), 1, 1000);
+				INSERT INTO messages (stream_id, seq, subject, content, published_at) SELECT 1, n, 's', repeat('x', 1000), now() FROM generate_series(1, 1000) AS n; ANALYZE messages`)
+			return "migrate: off\n  url: " + p.role(runs) + "\nkeep: 720h"
+		}, 1},
 		"spare_rights": {func(p place) string {
 			p.migrate()
 			return "migrate: off\n  url: " + p.role(runs+`REVOKE DELETE ON landfall.gaps FROM USER`)
@@ -158,7 +164,7 @@ func TestConnect(t *testing.T) {
 			}
 			p := place{T: t, server: server, name: name, nowhere: nowhere(t)}
 			p.pooler = func() string { return pgtest.Pooler(t, p.owner()) }
-			compareConnect(t, c.postgres(p), c.code)
+			compareConnect(t, c.postgres(p), "", c.code)
 		})
 	}
 }
@@ -166,7 +172,7 @@ func TestConnect(t *testing.T) {
 func TestConnectToAnUnsafeServer(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgserver.Options{Settings: map[string]string{"fsync": "off", "full_page_writes": "off"}})
-	compareConnect(t, "url: "+server.URL(), 0)
+	compareConnect(t, "url: "+server.URL(), "", 0)
 }
 
 // What no server here can be.
@@ -225,7 +231,7 @@ func TestConnectIsInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	file := connectFile(t, "url: postgres://app@"+l.Addr().String()+"/app")
+	file := connectFile(t, "url: postgres://app@"+l.Addr().String()+"/app", "")
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { // ends with the listener
 		if c, err := l.Accept(); err == nil {
@@ -251,7 +257,7 @@ func nowhere(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func connectFile(t *testing.T, postgres string) string {
+func connectFile(t *testing.T, postgres, streams string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "cluster.yaml")
 	text := `cluster: landfall
@@ -259,7 +265,7 @@ nodes:
   n1: { client: 127.0.0.1:4231, route: 127.0.0.1:6231, http: 127.0.0.1:8231 }
 streams:
   MESSAGES: { subjects: [messages] }
-postgres:
+` + streams + `postgres:
   ` + postgres + "\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -268,9 +274,9 @@ postgres:
 }
 
 // compareConnect runs the command as people do and as programs do.
-func compareConnect(t *testing.T, postgres string, code int) {
+func compareConnect(t *testing.T, postgres, streams string, code int) {
 	t.Helper()
-	file := connectFile(t, postgres)
+	file := connectFile(t, postgres, streams)
 	var text, asJSON, errs bytes.Buffer
 	for _, run := range []struct {
 		out  *bytes.Buffer
@@ -287,7 +293,7 @@ func compareConnect(t *testing.T, postgres string, code int) {
 	}
 	_, got, _ := strings.Cut(text.String(), "\nPostgres:\n\n")
 	got = plain(got)
-	golden := filepath.Join("testdata", "connect", strings.ReplaceAll(strings.TrimPrefix(t.Name(), "TestConnect"), "/", "")+".txt")
+	golden := filepath.Join("testdata", "connect", strings.Trim(strings.ReplaceAll(strings.TrimPrefix(t.Name(), "TestConnect"), "/", "_"), "_")+".txt")
 	if os.Getenv("UPDATE_GOLDEN") != "" {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)

@@ -58,7 +58,7 @@ const drillHelp = `Starts a private Postgres and three nodes in a temporary dire
 of faults after another happen: processes are killed, frozen and restarted, cables pulled, disks filled, stalled and cut
 off from power, Postgres killed, locked, restored from a copy, cut off in the middle of a COMMIT, streams deleted by hand.
 After each round it waits until all has recovered, and measures. In the end it holds what was promised (a ledger of
-every message) against the streams and the tables. The last line is the proof. The exit code is 0 only if nothing is lost,
+every message) against the streams and the tables: messages, and one of its own that a second stream fills by upsert. The last line is the proof. The exit code is 0 only if nothing is lost,
 twice or unexplained, nothing good is refused, all recovers within a minute after each round, the nodes' replicas agree, and
 no node leaks, panics or fails to stop.
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -75,6 +76,7 @@ func TestScripts(t *testing.T) {
 			"freeport": freePort,
 			"until":    until,
 			"killpid":  killPID,
+			"http":     askHTTP,
 		},
 	})
 }
@@ -188,6 +190,17 @@ func freePort(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("no free port found")
+}
+
+// askHTTP prints what is answered: http POST 127.0.0.1:8231/v1/some/path.
+func askHTTP(ts *testscript.TestScript, _ bool, args []string) {
+	req, err := http.NewRequest(args[0], "http://"+args[1], nil)
+	ts.Check(err)
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	_, err = io.Copy(ts.Stdout(), resp.Body)
+	ts.Check(err)
 }
 
 // until repeats a program until it exits with 0.

@@ -21,8 +21,10 @@ full. Nothing is connected to.
 
 With --connect it then looks at the Postgres of the file, changes nothing there,
 and says what is missing and what to do about it: version and settings, the
-tables and who makes them, every right that the role needs, poolers, clocks. It
-exits 1 if the cluster could not work so; notes alone are exit code 0.
+tables and who makes them, every right that the role needs, poolers, clocks, and
+where each column of your own tables comes from.
+
+It exits 1 if the cluster could not work so; notes alone are exit code 0.
 
 Examples:
 
@@ -43,11 +45,11 @@ Examples:
 		if err := printSummary(env.stdout, cfg); err != nil || !*connect {
 			return err
 		}
-		checks, err := connectChecks(ctx, cfg)
+		c, err := connectChecks(ctx, cfg)
 		if err != nil {
 			return err
 		}
-		return printChecks(env.stdout, checks)
+		return c.print(env.stdout)
 	})
 }
 
@@ -61,7 +63,9 @@ type validation struct {
 	Nodes    []string       `json:"nodes,omitempty"`
 	Postgres string         `json:"postgres,omitempty"`
 	Streams  []streamBudget `json:"streams,omitempty"`
-	Checks   []check        `json:"checks,omitempty"` // with --connect
+	Notes    []string       `json:"notes,omitempty"`
+	Checks   []check        `json:"checks,omitempty"`   // with --connect
+	Mappings []mappedTable  `json:"mappings,omitempty"` // with --connect: of the users' own tables
 }
 
 type problem struct {
@@ -86,13 +90,13 @@ func (e *env) validateJSON(ctx context.Context, path string, cfg *cluster.Config
 	default:
 		v.Cluster, v.Postgres = cfg.Name, cfg.Postgres.Place()
 		v.Nodes = cfg.NodeNames()
-		v.Streams = budgets(cfg)
+		v.Streams, v.Notes = budgets(cfg), repeatNotes(cfg)
 		if connect {
-			var interrupted error
-			if v.Checks, interrupted = connectChecks(ctx, cfg); interrupted != nil {
+			c, interrupted := connectChecks(ctx, cfg)
+			if interrupted != nil {
 				return interrupted
 			}
-			v.Fine = !failed(v.Checks)
+			v.Checks, v.Mappings, v.Fine = c.checks, c.mappings, !failed(c.checks)
 		}
 	}
 	if printErr := e.printJSON(v); printErr != nil {
@@ -130,6 +134,7 @@ func printSummary(w io.Writer, cfg *cluster.Config) error {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", s.Name, strings.Join(s.Subjects, " "), sizeText(s.MaxBytes),
 			durationText(s.ReplayWindow), durationText(s.DuplicateWindow))
 	}
+	printTables(tw, cfg)
 	fmt.Fprintf(tw, "\nHow long Postgres may be away before a stream refuses messages (bodies of 1 KB, beside what replay_window keeps):\n\nSTREAM")
 	for _, rate := range budgetRates() {
 		fmt.Fprintf(tw, "\t%s/s", thousands(rate))
@@ -142,7 +147,13 @@ func printSummary(w io.Writer, cfg *cluster.Config) error {
 		}
 		fmt.Fprintln(tw)
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	for _, note := range repeatNotes(cfg) {
+		fmt.Fprintf(w, "\nnote: %s\n", note)
+	}
+	return nil
 }
 
 func elections(cfg *cluster.Config) string {

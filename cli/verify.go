@@ -27,7 +27,7 @@ const verifyTimeout = 10 * time.Second
 func addVerify(app *fisk.Application, env *env) {
 	cmd := app.Command("verify", "Hold the streams against the tables")
 	cmd.HelpLong(`Counts what became of every message: stored as a row, pending, set aside as a dead letter, recognised as a duplicate,
-or gone (a gap). Reads all rows of the messages table. Exits 1 if a sequence is nowhere, or in two places, or gone.
+or gone (a gap); and how many rows were deleted since, because they were older than keep. Reads all rows of the messages table; those of a table of your own it does not count. Exits 1 if a sequence is nowhere, or in two places, or gone.
 
 Examples:
 
@@ -136,13 +136,22 @@ func printVerified(w io.Writer, all []verified, asJSON bool) error {
 		}{all})
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "stream\tid\tcursor\tstored\tpending\tdead letters\tduplicates\tgaps\t")
+	expired := slices.ContainsFunc(all, func(v verified) bool { return v.Expired > 0 })
+	heading := "stream\tid\tcursor\tstored\tpending\tdead letters\tduplicates\tgaps\t"
+	if expired {
+		heading += "expired\t"
+	}
+	fmt.Fprintln(t, heading)
 	for _, v := range all {
 		pending := "-"
 		if v.Pending != nil {
 			pending = fmt.Sprint(*v.Pending)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t\n", v.Stream, v.StreamID, v.Cursor, v.Rows, pending, v.DeadLetters, v.Duplicates, v.Gaps)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%s\t%d\t%d\t%d\t", v.Stream, v.StreamID, v.Cursor, v.Rows, pending, v.DeadLetters, v.Duplicates, v.Gaps)
+		if expired {
+			fmt.Fprintf(t, "%d\t", v.Expired)
+		}
+		fmt.Fprintln(t)
 	}
 	return t.Flush()
 }

@@ -21,9 +21,10 @@ type Config struct {
 	ElectionTimeout time.Duration // base of the Raft election timers; 0: stock timers
 	Streams         []Stream      // in file order
 	Postgres        Postgres
-	MessagesTable   string // "schema.table" of the messages table, plain lower case names
-	Token           string // auth.token; "": no authentication
-	AllowInsecure   bool   // bind beyond loopback without a token
+	MessagesTable   string        // "schema.table" of the messages table, plain lower case names
+	Keep            time.Duration // how long its rows stay; 0: for ever
+	Token           string        // auth.token; "": no authentication
+	AllowInsecure   bool          // bind beyond loopback without a token
 }
 
 // Node is one peer. The addresses are those that others use and are
@@ -43,6 +44,7 @@ type Stream struct {
 	MaxBytes        int64         // bytes; a full stream refuses new messages
 	ReplayWindow    time.Duration // how long messages stay after Postgres has them
 	DuplicateWindow time.Duration // how long JetStream remembers ids
+	Table           *Table        // filled instead of the messages table; nil: none
 }
 
 // Postgres is the database the streams are stored in.

@@ -45,6 +45,9 @@ func (d *document) decode(root field) *Config {
 	if f, ok := m.values["messages_table"]; ok {
 		c.MessagesTable = f.table()
 	}
+	if f, ok := m.values["keep"]; ok {
+		c.Keep = f.keep()
+	}
 	c.Postgres = d.decodePostgres(m)
 	if f, ok := m.values["auth"]; ok {
 		c.Token = f.auth()
@@ -59,6 +62,9 @@ func (d *document) decode(root field) *Config {
 		_, guarded := m.keys["auth"]
 		c.Nodes = f.nodes(guarded || c.AllowInsecure)
 	}
+	if f, ok := m.values["keep"]; ok {
+		f.outlasts(c.Keep, c.Streams)
+	}
 	return c
 }
 
@@ -70,7 +76,7 @@ func (f field) sync() {
 	}
 }
 
-func (d *document) decodePostgres(root mapping) Postgres {
+func (d *document) decodePostgres(root mappingField) Postgres {
 	p := Postgres{Migrate: true}
 	f, ok := root.values["postgres"]
 	if !ok {
@@ -204,6 +210,7 @@ func (f field) stream(name string) (Stream, []subject) {
 			f.problem("is longer than the replay_window of %s: JetStream knows a repeat only as long as the message is there", s.ReplayWindow)
 		}
 	}
+	s.Table = m.table()
 	var taken []subject
 	if f, ok := m.required("subjects", "subjects: [messages, \"messages.>\"]"); ok {
 		taken = f.subjects()

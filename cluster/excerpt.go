@@ -147,7 +147,9 @@ func holdsSecrets(section string) bool {
 	open = slices.DeleteFunc(open, func(k string) bool { return k == "auth" || k == "postgres" })
 	closed := slices.Concat([]string{"auth", "postgres"}, authKeys(), postgresKeys())
 	if !slices.Contains(open, section) {
-		section = nearest(section, slices.Concat(closed, open))
+		// Half a word such as ken looks like key, and may have been token.
+		long := slices.DeleteFunc(slices.Clone(open), func(k string) bool { return len(k) < 4 })
+		section = nearest(section, slices.Concat(closed, long))
 	}
 	return !slices.Contains(open, section)
 }

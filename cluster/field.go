@@ -9,8 +9,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// mapping is a mapping of the file, its keys unique and in file order.
-type mapping struct {
+// mappingField is a mapping of the file, its keys unique and in file order.
+type mappingField struct {
 	field
 	names  []string
 	values map[string]field
@@ -19,7 +19,7 @@ type mapping struct {
 
 // mapping reads the field as a mapping. Keys that are not known are problems;
 // with no known keys given, every key is welcome.
-func (f field) mapping(known ...string) (mapping, bool) {
+func (f field) mapping(known ...string) (mappingField, bool) {
 	var pairs []*ast.MappingValueNode
 	switch n := f.node.(type) {
 	case *ast.MappingNode:
@@ -28,9 +28,9 @@ func (f field) mapping(known ...string) (mapping, bool) {
 		pairs = []*ast.MappingValueNode{n}
 	default:
 		f.problem("must be a mapping of keys to values, not %s", kind(f.node))
-		return mapping{}, false
+		return mappingField{}, false
 	}
-	m := mapping{field: f, values: map[string]field{}, keys: map[string]position{}}
+	m := mappingField{field: f, values: map[string]field{}, keys: map[string]position{}}
 	for _, pair := range pairs {
 		at := f.doc.positionOf(pair.Key)
 		name, ok := isScalar(pair.Key)
@@ -55,7 +55,7 @@ func (f field) mapping(known ...string) (mapping, bool) {
 }
 
 // required returns the value under a key, or notes that it is missing.
-func (m mapping) required(name, example string) (field, bool) {
+func (m mappingField) required(name, example string) (field, bool) {
 	if f, ok := m.values[name]; ok {
 		return f, true
 	}

@@ -59,6 +59,9 @@ func rootTable() []key {
 			about: "SCHEMA.TABLE, or TABLE in the schema public. It is made at start; a table that is not Landfall's is refused.",
 			value: textLike(`^`+bare(identifier.String())+`(\.`+bare(identifier.String())+`)?$`,
 				"must be SCHEMA.TABLE or TABLE, in lower case letters, digits and _").or(defaultMessagesTable).example("landing.inbox")},
+		{name: "keep", title: "How long rows of the messages table stay",
+			about: fmt.Sprintf("Rows that were stored longer ago are deleted, and their ids forgotten, but not before their message has left the stream. At least %s, and not shorter than any replay_window. forever: they stay. It says nothing of tables of your own: they are yours to clear.", shortDuration(minKeep)),
+			value: foreverOr(durationLike(false)).or(forever).example("720h")},
 		{name: "auth", title: "Who may publish and read",
 			about: "Without it no node binds anything but loopback, unless allow_insecure says so.",
 			value: section("", "", authTable())},
@@ -104,6 +107,18 @@ func streamTable() []key {
 		{name: "duplicate_window", title: "How long NATS itself remembers ids",
 			about: fmt.Sprintf("Beyond it Postgres does. At least %s, and not longer than replay_window.", shortDuration(minDuplicateWindow)),
 			value: durationLike(false).or(shortDuration(defaultDuplicateWindow)).example("2m")},
+		{name: "table", title: "A table of your own",
+			about: "SCHEMA.TABLE, or TABLE in the schema public, filled instead of the messages table. Landfall never creates or alters it.",
+			value: textLike(ownTable.String(), ownTableRule).example("shop.orders")},
+		{name: "mode", title: "What a message does to a row of its key",
+			about: "append (also where nothing is said): there is no key, every message is a row. upsert: the row is overwritten. keep_first: it stays as it is.",
+			value: oneOf(modes()...)},
+		{name: "key", title: "The key under upsert and keep_first",
+			about: "Columns that a unique index of the table is on.",
+			value: listOf(schema{Type: "string", MinLength: 1}).example([]string{"id"})},
+		{name: "columns", title: "Where columns come from",
+			about: "Any other column is the JSON field of its name. $.a.b, $ (the whole document), subject[2], message.seq, message.id, message.published_at, header[\"Name\"]. none: no message writes it.",
+			value: schema{Type: "object", AdditionalProperties: &schema{Type: "string", MinLength: 1}}.example(map[string]string{"customer": "$.customer.id"})},
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"landfall/mapping"
 )
 
 // noEnv is an environment without any variable.
@@ -211,5 +213,67 @@ func TestLineEnds(t *testing.T) {
 	var problems *Problems
 	if !errors.As(err, &problems) || len(*problems) != 1 || (*problems)[0].Line != 5 || strings.Contains(err.Error(), "\r") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A table of the user's own, with everything that can be said of it.
+func TestLoadATable(t *testing.T) {
+	t.Parallel()
+	c := mustLoad(t, `
+cluster: c
+nodes: { n1: { client: 127.0.0.1:4231, route: 127.0.0.1:6231, http: 127.0.0.1:8231 } }
+keep: 720h
+streams:
+  ORDERS:
+    subjects: ["orders.>"]
+    table: shop.Orders
+    mode: upsert
+    key: [id, "Shop"]
+    columns:
+      customer: $.customer.id
+      region: subject[2]
+      "odd name": header["X-Odd"]
+      note: none
+  EVENTS: { subjects: [events], table: events }
+  REST: { subjects: [rest] }
+`, nil)
+	want := &Table{Schema: "shop", Name: "Orders", Mode: Upsert, Key: []string{"id", "Shop"}}
+	for _, column := range [][2]string{{"customer", "$.customer.id"}, {"region", "subject[2]"}, {"odd name", `header["X-Odd"]`}} {
+		source, err := mapping.ParseSource(column[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.Columns = append(want.Columns, Column{Name: column[0], Source: source})
+	}
+	want.Columns = append(want.Columns, Column{Name: "note", Left: true})
+	if diff := cmp.Diff(want, c.Streams[0].Table); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(&Table{Schema: "public", Name: "events", Mode: Append}, c.Streams[1].Table); diff != "" {
+		t.Error(diff)
+	}
+	if c.Streams[2].Table != nil || c.Keep != 720*time.Hour {
+		t.Error(c.Streams[2].Table, c.Keep)
+	}
+}
+
+// Rows must not go before their messages do.
+func TestKeepOutlastsTheReplayWindow(t *testing.T) {
+	t.Parallel()
+	file := func(keep string) string {
+		return strings.ReplaceAll(minimal, "streams: { S: { subjects: [s] } }", `streams:
+  S: { subjects: [s], replay_window: 24h }
+  T: { subjects: [t], replay_window: 1h }
+  OWN: { subjects: [o], table: own }
+keep: `+keep)
+	}
+	for keep, problem := range map[string]string{
+		"forever": "", "24h": "",
+		"23h59m": "keep: is shorter than the replay_window of stream S, 24h: a row stays at least as long as its message stays in the stream; keep rows longer, or set streams.S.replay_window to no more than 23h59m",
+	} {
+		_, err := loadText(t, file(keep), nil)
+		if problem == "" && err != nil || problem != "" && (err == nil || !strings.Contains(err.Error(), problem)) {
+			t.Errorf("%s: %v", keep, err)
+		}
 	}
 }

@@ -144,6 +144,11 @@ func durationLike(zero bool) schema {
 	return textLike(`^\+?`+units+`$`, message)
 }
 
+// foreverOr is a text, or the word.
+func foreverOr(text schema) schema {
+	return schema{AnyOf: []schema{text, {Type: "string", Const: forever}}}
+}
+
 // zeroOr is a text, or the number 0.
 func zeroOr(text schema) schema {
 	return schema{AnyOf: []schema{text, {Type: "integer", Const: 0}}}

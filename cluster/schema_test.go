@@ -131,9 +131,10 @@ nodes: { n1: { client: 127.0.0.1:4231, route: 127.0.0.1:6231, http: 127.0.0.1:82
 data: ./data
 sync: always
 election_timeout: 1s
-streams: { S: { subjects: [s], max_bytes: 4GiB, replay_window: 72h, duplicate_window: 30s } }
+streams: { S: { subjects: [s], max_bytes: 4GiB, replay_window: 72h, duplicate_window: 30s, table: t, mode: upsert, key: [id], columns: { a: $.b } } }
 postgres: { url: "host=db", migrate: on, migrate_url: "host=db" }
 messages_table: public.messages
+keep: forever
 auth: { token: "correct-horse" }
 allow_insecure: false
 `
@@ -255,7 +256,7 @@ func TestSchemaHasTheDecodersDefaults(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if n != 10 {
+	if n != 11 {
 		t.Errorf("%d defaults", n)
 	}
 }
@@ -419,6 +420,16 @@ func values(key string) []string {
 		return []string{"always", "'always'", "|\n  always", "${V:-always}"}
 	case "url", "migrate_url":
 		return []string{"postgres://h/d", "postgresql://u:p@h:5432,i/d", "host=h dbname='d'", "|\n    host=h", "${V}", "${NO:-host=h}", "postgres://u:a$b@h/d"}
+	case "keep":
+		return []string{"forever", "720h", "'forever'", "${V}", "+1h", "|\n  forever"}
+	case "table":
+		return []string{"t", "Shop.Orders", "a.b", "${V}", "ä.ö", "|\n        t"}
+	case "mode":
+		return []string{"append", "upsert", "'keep_first'", "${NO:-upsert}"}
+	case "key":
+		return []string{"[id]", "[a, B c]", "['${V}', x1]"}
+	case "columns":
+		return []string{"{ a: $.b, c: $ }", "{ 'odd name': 'subject[2]', s: message.seq }", "{ h: 'header[\"X\"]' }", "{ a: '$$.b' }", "{}"}
 	case "messages_table":
 		return []string{"m", "a.b", "_a._b1", "${V}", "|\n  x.y"}
 	case "token":

@@ -14,6 +14,7 @@ const (
 	minElectionTimeout = 200 * time.Millisecond
 	maxElectionTimeout = 30 * time.Second
 	minReplayWindow    = time.Second
+	minKeep            = time.Minute
 	minDuplicateWindow = 100 * time.Millisecond // nats-server refuses shorter ones
 	maxDuration        = 100 * 365 * 24 * time.Hour
 	minMaxBytes        = 1 << 20

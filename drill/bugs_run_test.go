@@ -14,6 +14,7 @@ import (
 // caught is what a drill of a scenario came to.
 type caught struct {
 	verdict Verdict
+	changes ChangesVerdict
 	found   []string // by faults, or by the time that recovering took
 	faults  int      // that happened
 	err     error    // the drill's own failure: it says nothing about the program
@@ -21,12 +22,12 @@ type caught struct {
 
 // green tells whether every promise was kept.
 func (c caught) green() bool {
-	return c.err == nil && c.verdict.Holds() && len(c.found) == 0
+	return c.err == nil && c.verdict.Holds() && c.changes.Holds() && len(c.found) == 0
 }
 
 // red tells whether the checker saw a promise broken. That something did not
 // recover in time is not enough: on a busy machine it may only have been slow.
-func (c caught) red() bool { return c.err == nil && !c.verdict.Holds() }
+func (c caught) red() bool { return c.err == nil && !(c.verdict.Holds() && c.changes.Holds()) }
 
 // longestFinding is how much of a finding is quoted: some quote rows.
 const longestFinding = 160
@@ -37,8 +38,11 @@ func (c caught) inWords() string {
 		return "the drill failed: " + c.err.Error()
 	}
 	words := []string{c.verdict.Proof()}
-	if len(c.verdict.Findings) > 0 {
-		first := c.verdict.Findings[0]
+	if !c.changes.Holds() {
+		words = append(words, c.changes.Proof())
+	}
+	if findings := slices.Concat(c.verdict.Findings, c.changes.Findings); len(findings) > 0 {
+		first := findings[0]
 		if r := []rune(first); len(r) > longestFinding {
 			first = string(r[:longestFinding]) + "…"
 		}
@@ -101,7 +105,9 @@ func (sc scenario) drill(ctx context.Context, binary string, seed uint64, out io
 		}
 	}
 	c.found = append(c.found, k.site.Findings()...)
-	c.verdict, c.err = Check(ctx, k.site.Server.URL(), k.site.Ledger)
+	if c.verdict, c.err = Check(ctx, k.site.Server.URL(), k.site.Ledger); c.err == nil {
+		c.changes, c.err = CheckChanges(ctx, k.site.Server.URL(), k.site.Changes)
+	}
 	return c
 }
 

@@ -7,7 +7,7 @@ type seeded struct{ bug, scenario string }
 
 // seededBugs are all patches in bugs/, in the order of the promise that they
 // break: what is acknowledged, what is stored, what is trimmed, what a stream
-// is, what bad data is.
+// is, what bad data is, what becomes of tables of the users' own.
 func seededBugs() []seeded {
 	return []seeded{
 		{"sync-interval", "power cut"},
@@ -39,6 +39,10 @@ func seededBugs() []seeded {
 		{"bad-row-sinks-batch", "bad rows"},
 		{"bad-row-drops-neighbour", "bad rows"},
 		{"any-unique-is-duplicate", "bad rows of another key"},
+
+		{"own-cursor-first", "killed sink"},
+		{"own-bad-row-forgotten", "bad rows"},
+		{"upsert-keeps-first", "bad rows"},
 	}
 }
 
@@ -69,7 +73,8 @@ func scenarios() []scenario {
 			{"pg-lock", 500 * time.Millisecond, 3 * time.Second},
 			{"kill-storing", 2 * time.Second, time.Second},
 		}},
-		{name: "unanswered commit", rounds: 2, steps: []step{{"commit-unanswered", time.Second, 0}}},
+		// Which stream it is whose COMMIT is the next, chance decides.
+		{name: "unanswered commit", rounds: 6, steps: []step{{"commit-unanswered", time.Second, 0}}},
 		{
 			name: "frozen sink", rounds: 5, keyless: true, keys: "replay_window: 30m, duplicate_window: 2m",
 			// On a slow way a sink is nearly always in the middle of a transaction.

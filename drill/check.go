@@ -10,7 +10,7 @@ import (
 
 // Check holds the tables of a database against the ledger of the run that
 // filled it. The run must have had the database to itself: every row in it is
-// one of the ledger's, or unexplained.
+// one of the ledger's, or unexplained. Changes are CheckChanges' matter.
 //
 // Bodies are read through and not kept. It holds about 100 bytes for each
 // message that was offered, 50 for each repeat that Postgres has on record, and
@@ -19,35 +19,17 @@ import (
 // two cores. Its SQL is its own and simple: it reads everything, and asks
 // Postgres for no judgement.
 func Check(ctx context.Context, databaseURL string, ledger *Ledger) (Verdict, error) {
-	conn, err := pgx.Connect(ctx, databaseURL)
-	if err != nil {
-		return Verdict{}, fmt.Errorf("check: connect: %w", err)
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-
-	// One snapshot, so that a row on its way from one table to another is not
-	// missed in both.
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
-	if err != nil {
-		return Verdict{}, fmt.Errorf("check: begin: %w", err)
-	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it only reads
-
-	a := &audit{ledger: ledger}
-	for _, step := range []struct {
-		what string
-		do   func(context.Context, pgx.Tx) error
-	}{
+	a := &audit{ledger: ledger, streams: "<> '" + ChangesStream + "'"}
+	err := a.read(ctx, databaseURL, []auditStep{
 		{"read the ledger", a.readLedger},
 		{"read the streams", a.readStreams},
 		{"read messages", a.readMessages},
 		{"read dead letters", a.readDeadLetters},
 		{"read duplicates", a.readDuplicates},
 		{"read gaps", a.readGaps},
-	} {
-		if err := step.do(ctx, tx); err != nil {
-			return Verdict{}, fmt.Errorf("check: %s: %w", step.what, err)
-		}
+	})
+	if err != nil {
+		return Verdict{}, err
 	}
 	a.judgeAccounts()
 	a.judgePromises()
@@ -55,9 +37,38 @@ func Check(ctx context.Context, databaseURL string, ledger *Ledger) (Verdict, er
 	return a.v, nil
 }
 
+// auditStep is a part of what a check reads.
+type auditStep struct {
+	what string
+	do   func(context.Context, pgx.Tx) error
+}
+
+// read takes the steps in one snapshot, so that a row on its way from one table
+// to another is not missed in both.
+func (a *audit) read(ctx context.Context, databaseURL string, steps []auditStep) error {
+	conn, err := pgx.Connect(ctx, databaseURL)
+	if err != nil {
+		return fmt.Errorf("check: connect: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return fmt.Errorf("check: begin: %w", err)
+	}
+	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it only reads
+	for _, step := range steps {
+		if err := step.do(ctx, tx); err != nil {
+			return fmt.Errorf("check: %s: %w", step.what, err)
+		}
+	}
+	return nil
+}
+
 // audit is one check under way.
 type audit struct {
 	ledger   *Ledger
+	streams  string                // a condition on the names of those that are looked at
+	each     func(i int, e *Entry) // told of every entry, by its place in the list; nil: nobody
 	promises promises
 	accounts accounts
 	v        Verdict
@@ -76,6 +87,9 @@ func (a *audit) readLedger(context.Context, pgx.Tx) error {
 			a.v.find(kindUnexplained, "message id %q was offered twice: that is the drill's own mistake", e.ID)
 		}
 		s.add(&e)
+		if a.each != nil {
+			a.each(len(a.promises.list)-1, &e)
+		}
 	}
 	a.v.Offered = len(a.promises.list)
 	a.v.LongestGap = s.longest(time.Now())

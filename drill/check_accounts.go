@@ -49,13 +49,18 @@ func (as *accounts) describe(p place) string {
 	return fmt.Sprintf("%s/%d (stream_id %d)", a.name, seq, a.id)
 }
 
+// ours is the condition for what belongs to the streams that are looked at.
+func (a *audit) ours() string {
+	return "(stream_id IN (SELECT id FROM landfall.streams WHERE name " + a.streams + ") OR stream_id NOT IN (SELECT id FROM landfall.streams))"
+}
+
 // mostSequences is how many sequences of an incarnation are accounted for. A
 // cursor that is further away has been set to nonsense.
 const mostSequences = 1 << 33
 
 func (a *audit) readStreams(ctx context.Context, tx pgx.Tx) error {
 	a.accounts = accounts{byID: make(map[int64]int), repeats: make(map[place]uint64), removed: a.ledger.Removals()}
-	rows, err := tx.Query(ctx, `SELECT id, name, incarnation::text, start_seq, last_seq FROM landfall.streams ORDER BY id`)
+	rows, err := tx.Query(ctx, `SELECT id, name, incarnation::text, start_seq, last_seq FROM landfall.streams WHERE name `+a.streams+` ORDER BY id`)
 	if err != nil {
 		return err
 	}
@@ -109,7 +114,7 @@ func (s *account) sequences(from, to int64) string {
 // readDuplicates goes through the repeats that Landfall recorded instead of
 // storing them.
 func (a *audit) readDuplicates(ctx context.Context, tx pgx.Tx) error {
-	rows, err := tx.Query(ctx, `SELECT stream_id, seq, of_seq FROM landfall.duplicates`)
+	rows, err := tx.Query(ctx, `SELECT stream_id, seq, of_seq FROM landfall.duplicates WHERE `+a.ours())
 	if err != nil {
 		return err
 	}
@@ -136,7 +141,7 @@ func (a *audit) readDuplicates(ctx context.Context, tx pgx.Tx) error {
 // readGaps goes through the holes that Landfall recorded. What the drill
 // removed itself may be one.
 func (a *audit) readGaps(ctx context.Context, tx pgx.Tx) error {
-	rows, err := tx.Query(ctx, `SELECT stream_id, from_seq, to_seq FROM landfall.gaps`)
+	rows, err := tx.Query(ctx, `SELECT stream_id, from_seq, to_seq FROM landfall.gaps WHERE `+a.ours())
 	if err != nil {
 		return err
 	}

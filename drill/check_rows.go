@@ -88,7 +88,7 @@ func (p *promise) found(where place, count *uint8) int {
 func (a *audit) readDeadLetters(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `SELECT stream_id, seq, coalesce(msg_id, ''), coalesce(subject, ''), payload,
 		resolved_at IS NULL, coalesce(sqlstate, '') || ' ' || coalesce(reason, '')
-		FROM landfall.dead_letters WHERE resolution IS DISTINCT FROM 'stored'`)
+		FROM landfall.dead_letters WHERE resolution IS DISTINCT FROM 'stored' AND `+a.ours())
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ type Options struct {
 	MaxBytes        string            // as in File
 	ElectionTimeout *time.Duration    // as in File
 	StreamKeys      string            // as in File
+	Streams         []string          // as in File
 	Keys            string            // as in File
 	Token           string            // as in File; the cluster's own doors know it
 	Machines        *Machines         // where the nodes run, the first ones of the list; nil: all here, on loopback
@@ -76,7 +77,8 @@ func (c *Cluster) Configure() error {
 	}
 	text := File{
 		Nodes: c.written, Data: filepath.Join(c.dir, "data"), DatabaseURL: c.opts.DatabaseURL, MaxBytes: c.opts.MaxBytes,
-		ElectionTimeout: c.opts.ElectionTimeout, StreamKeys: c.opts.StreamKeys, Keys: c.opts.Keys, Token: c.opts.Token,
+		ElectionTimeout: c.opts.ElectionTimeout, StreamKeys: c.opts.StreamKeys,
+		Streams: c.opts.Streams, Keys: c.opts.Keys, Token: c.opts.Token,
 	}.Render()
 	// The URL may hold a password.
 	if err := os.WriteFile(c.ConfigPath(), []byte(text), 0o600); err != nil {

@@ -20,6 +20,7 @@ type File struct {
 	MaxBytes        string         // of the stream; "": 1GiB, so that a laptop's disk will do
 	ElectionTimeout *time.Duration // nil: Landfall's default; 0: the stock timers
 	StreamKeys      string         // more keys of the stream, a YAML flow such as "replay_window: 1s, table: x"
+	Streams         []string       // more streams, each a line such as "ORDERS: { subjects: [orders], table: orders }"
 	Keys            string         // more lines at the top level
 	Token           string         // auth.token; "": none
 }
@@ -58,7 +59,11 @@ func (f File) Render() string {
 	if url == "" {
 		url = "${DATABASE_URL}"
 	}
-	fmt.Fprintf(&b, " }\npostgres: { url: %q }\n", url)
+	b.WriteString(" }\n")
+	for _, line := range f.Streams {
+		fmt.Fprintf(&b, "  %s\n", line)
+	}
+	fmt.Fprintf(&b, "postgres: { url: %q }\n", url)
 	if f.Token != "" {
 		fmt.Fprintf(&b, "auth: { token: %q }\n", literal(f.Token))
 	}

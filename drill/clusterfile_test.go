@@ -16,7 +16,8 @@ func TestRender(t *testing.T) {
 	got := File{
 		Nodes: []Addresses{{"n1", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "0.0.0.0"}},
 		Data:  "/tmp/with \"quotes\"/data", DatabaseURL: "postgres://u:p$x${HOME}@127.0.0.1:5/db",
-		ElectionTimeout: &stock, StreamKeys: "replay_window: 1s", Keys: "sync: always\n", Token: "a$b",
+		ElectionTimeout: &stock, StreamKeys: "replay_window: 1s",
+		Streams: []string{"ORDERS: { subjects: [orders] }"}, Keys: "sync: always\n", Token: "a$b",
 	}.Render()
 	want := `cluster: drill
 nodes:
@@ -25,6 +26,7 @@ data: "/tmp/with \"quotes\"/data"
 election_timeout: 0
 streams:
   MESSAGES: { subjects: [messages, "messages.>"], max_bytes: 1GiB, replay_window: 1s }
+  ORDERS: { subjects: [orders] }
 postgres: { url: "postgres://u:p$$x$${HOME}@127.0.0.1:5/db" }
 auth: { token: "a$$b" }
 sync: always

@@ -10,6 +10,8 @@
 //
 //   - Cluster: the processes, where they run (Machines, with a network of their
 //     own where root is at hand) and what they keep (volumes).
+//   - Changes: a second stream, which fills a table of the drill's own under
+//     mode upsert (changes.go); CheckChanges judges it.
 //   - Load, its Doors and its Gate: the publishers. Ledger: a file for each of
 //     them. Check and Verdict: the judgement; Replicas and Growth look at what
 //     no table shows.

@@ -25,7 +25,7 @@ const (
 func fillStream(ctx context.Context, s *Site, a Act) error {
 	var before *streamInfo
 	err := insist(ctx, func(ctx context.Context) (err error) {
-		before, err = s.streamInfo(ctx)
+		before, err = s.streamInfo(ctx, Stream)
 		return err
 	})
 	if err != nil {

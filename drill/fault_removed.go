@@ -94,7 +94,7 @@ func (s *Site) awaitBehind(ctx context.Context, at cursorAt) (came bool, err err
 	ctx, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
 	err = poll(ctx, 50*time.Millisecond, func(ctx context.Context) (bool, error) {
-		info, err := s.streamInfo(ctx)
+		info, err := s.streamInfo(ctx, Stream)
 		if err != nil {
 			return false, nil // nobody leads just now
 		}

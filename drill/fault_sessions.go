@@ -45,7 +45,11 @@ func lockTable(ctx context.Context, s *Site, a Act) error {
 	if err != nil {
 		return fmt.Errorf("lock the table: %w", err)
 	}
-	_, err = tx.Exec(ctx, "LOCK TABLE public.messages IN ACCESS EXCLUSIVE MODE")
+	tables := "public.messages"
+	if s.Changes != nil {
+		tables += ", " + changesTable
+	}
+	_, err = tx.Exec(ctx, "LOCK TABLE "+tables+" IN ACCESS EXCLUSIVE MODE")
 	if err == nil {
 		pause(ctx, a.Hold)
 	}

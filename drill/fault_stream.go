@@ -60,28 +60,42 @@ func (s *Site) settleAll(ctx context.Context) (release func(), err error) {
 	return release, nil
 }
 
-// deleteStream deletes the stream, and waits until Landfall has made it again.
+// deleteStream deletes each stream, and waits until Landfall has made it again.
 func deleteStream(ctx context.Context, s *Site, a Act) error {
 	release, err := s.settleAll(ctx)
 	if err != nil {
 		return err
 	}
-	s.Say("  %s: %s is deleted", a.Fault.Name, Stream)
-	err = s.delete(ctx, "STREAM.DELETE."+Stream, jetstream.JSErrCodeStreamNotFound)
+	for _, stream := range s.streams() {
+		s.Say("  %s: %s is deleted", a.Fault.Name, stream)
+		err = errors.Join(err, s.delete(ctx, "STREAM.DELETE."+stream, jetstream.JSErrCodeStreamNotFound))
+	}
 	release()
 	if err != nil {
 		return err
 	}
-	return s.awaitHealed(ctx, a, "STREAM.INFO."+Stream)
+	for _, stream := range s.streams() {
+		if err := s.awaitHealed(ctx, a, "STREAM.INFO."+stream); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// deleteConsumer deletes the consumer, and waits until Landfall has made it again.
+// deleteConsumer deletes each stream's consumer, and waits until Landfall has made it again.
 func deleteConsumer(ctx context.Context, s *Site, a Act) error {
-	s.Say("  %s: consumer %s of %s is deleted", a.Fault.Name, Consumer, Stream)
-	if err := s.delete(ctx, "CONSUMER.DELETE."+Stream+"."+Consumer, jetstream.JSErrCodeConsumerNotFound); err != nil {
-		return err
+	for _, stream := range s.streams() {
+		s.Say("  %s: consumer %s of %s is deleted", a.Fault.Name, Consumer, stream)
+		if err := s.delete(ctx, "CONSUMER.DELETE."+stream+"."+Consumer, jetstream.JSErrCodeConsumerNotFound); err != nil {
+			return err
+		}
 	}
-	return s.awaitHealed(ctx, a, "CONSUMER.INFO."+Stream+"."+Consumer)
+	for _, stream := range s.streams() {
+		if err := s.awaitHealed(ctx, a, "CONSUMER.INFO."+stream+"."+Consumer); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // delete insists until something is gone. A call that was not answered may

@@ -58,22 +58,31 @@ func wipeOne(ctx context.Context, s *Site, a Act) error {
 	return nil
 }
 
-// awaitAllOfIt waits until all nodes are ready and have all of the stream.
+// awaitAllOfIt waits until all nodes are ready and have all of the streams.
 func (s *Site) awaitAllOfIt(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, catchUpPatience)
 	defer cancel()
 	if err := s.awaitBack(ctx, s.nodeNames()...); err != nil {
 		return err
 	}
-	return s.awaitCaughtUp(ctx)
+	for _, stream := range s.streams() {
+		if err := s.awaitCaughtUp(ctx, stream); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// awaitOthers waits until others lead the stream and its consumer.
+// awaitOthers waits until others lead the streams and their consumers.
 func (s *Site) awaitOthers(ctx context.Context, gone string) error {
 	ctx, cancel := context.WithTimeout(ctx, apiPatience)
 	defer cancel()
-	_, err := AwaitLeaders(ctx, s.Conn, Stream, func(l Leaders) bool { return l.Stream != gone && l.Consumer != gone })
-	return err
+	for _, stream := range s.streams() {
+		if _, err := AwaitLeaders(ctx, s.Conn, stream, func(l Leaders) bool { return l.Stream != gone && l.Consumer != gone }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // wipeAll empties the directories of all nodes: the cluster begins anew, and

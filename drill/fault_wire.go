@@ -77,7 +77,7 @@ func momentName(m pgproxy.Moment) string {
 // The statements at which connections are cut, as the nodes write them.
 
 func isFence(sql string) bool {
-	return strings.HasPrefix(sql, "SELECT last_seq FROM landfall.streams") && strings.HasSuffix(sql, "FOR UPDATE")
+	return strings.HasPrefix(sql, "SELECT last_seq") && strings.Contains(sql, " FROM landfall.streams ") && strings.HasSuffix(sql, "FOR UPDATE")
 }
 
 func isCopy(sql string) bool { return strings.HasPrefix(sql, "COPY ") }

@@ -29,6 +29,8 @@ func lanes() []laneOf {
 		{"faults", faultsLane, true},
 		{"ways", waysLane, true},
 		{"disks", disksLane, true},
+		{"tables", tablesLane, true},
+		{"upsert", upsertLane, true},
 		{"bugs", bugsLane, true},
 		{"calm", calmLane, false},
 	}

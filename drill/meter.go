@@ -85,7 +85,7 @@ func (m *meter) watchRows(ctx context.Context) error {
 		once, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		var stored int64
-		if err := m.sql.QueryRow(once, `SELECT coalesce(sum(last_seq - start_seq + 1), 0)::bigint FROM landfall.streams`).Scan(&stored); err != nil {
+		if err := m.sql.QueryRow(once, `SELECT coalesce(sum(last_seq - start_seq + 1), 0)::bigint FROM landfall.streams WHERE name = $1`, Stream).Scan(&stored); err != nil {
 			m.mu.Lock()
 			stored = m.storedNow
 			m.mu.Unlock()

@@ -22,8 +22,9 @@ type Report struct {
 	Fresh    map[string]Vitals `json:"fresh"`    // what the nodes took at rest, before any load
 	Rested   map[string]Vitals `json:"rested"`   // and in the end
 	Verdict  Verdict           `json:"verdict"`
-	Kept     bool              `json:"holds"` // every promise, see Holds
-	Found    []string          `json:"found"` // breaches beside the verdict's own, in words
+	Changes  *ChangesVerdict   `json:"changes,omitempty"` // of the stream that fills a table of the drill's own; nil before it is judged
+	Kept     bool              `json:"holds"`             // every promise, see Holds
+	Found    []string          `json:"found"`             // breaches beside the verdict's own, in words
 	Evidence string            `json:"evidence,omitempty"`
 
 	mu sync.Mutex
@@ -72,7 +73,9 @@ func newReport(o SoakOptions) *Report {
 }
 
 // Holds tells whether every promise was kept.
-func (r *Report) Holds() bool { return r.Verdict.Holds() && len(r.Found) == 0 }
+func (r *Report) Holds() bool {
+	return r.Verdict.Holds() && (r.Changes == nil || r.Changes.Holds()) && len(r.Found) == 0
+}
 
 func (r *Report) kind(name string) *KindReport {
 	return r.Kinds[slices.IndexFunc(r.Kinds, func(k *KindReport) bool { return k.Name == name })]

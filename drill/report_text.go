@@ -42,7 +42,11 @@ func (r *Report) Print(w io.Writer) {
 	for _, node := range slices.Sorted(maps.Keys(r.Rested)) {
 		fmt.Fprintf(w, "%s at rest: %s, then %s\n", node, r.Fresh[node], r.Rested[node])
 	}
-	for _, found := range append(r.Verdict.Findings, r.Found...) {
+	found := slices.Clone(r.Verdict.Findings)
+	if r.Changes != nil {
+		found = append(found, r.Changes.Findings...)
+	}
+	for _, found := range append(found, r.Found...) {
 		fmt.Fprintf(w, "found: %s\n", found)
 	}
 	if r.Evidence != "" {
@@ -55,6 +59,9 @@ func (r *Report) Print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\n%d faults in %d rounds · recovered after p50 %s, p99 %s, max %s · unknown %d of %d (%.3f %%)\n",
 		r.Faults, r.Rounds, seconds(all.P50), seconds(all.P99), seconds(all.Max), v.Unknown, v.Offered, unknown)
+	if r.Changes != nil {
+		fmt.Fprintln(w, r.Changes.Proof())
+	}
 	proof := v.Proof()
 	if n := len(r.Found); n > 0 {
 		proof += fmt.Sprintf(" · other findings %d", n)

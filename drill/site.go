@@ -27,7 +27,8 @@ type Site struct {
 	Conn     *nats.Conn                // the drill's own, to whichever node lives
 	SQL      *pgxpool.Pool             // the drill's own, straight to Postgres: it fails while Postgres is away
 	Ledger   *Ledger
-	Gate     *Gate // holds the publishers still
+	Changes  *Ledger // of the stream of changes; nil where there is none
+	Gate     *Gate   // holds the publishers still
 
 	// Settings that faults have to know.
 	DuplicateWindow time.Duration
@@ -71,6 +72,14 @@ func (s *Site) Claim(preferred ...string) (node string, release func(), err erro
 		}), nil
 	}
 	return "", nil, errNoNode
+}
+
+// streams are those that the site has.
+func (s *Site) streams() []string {
+	if s.Changes == nil {
+		return []string{Stream}
+	}
+	return []string{Stream, ChangesStream}
 }
 
 // Leaders tells who leads now; either is "" if nobody says so within a moment.

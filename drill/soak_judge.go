@@ -44,6 +44,11 @@ func (k *soak) conclude(ctx context.Context) error {
 	if k.report.Verdict, err = Check(ctx, s.Server.URL(), s.Ledger); err != nil {
 		return err
 	}
+	changes, err := CheckChanges(ctx, s.Server.URL(), s.Changes)
+	if err != nil {
+		return err
+	}
+	k.report.Changes = &changes
 	k.report.Found = append(append(k.report.Found, s.Findings()...), found...)
 	if k.report.Kept = k.report.Holds(); !k.report.Kept {
 		return ErrBroken
@@ -67,10 +72,14 @@ func (k *soak) heal(ctx context.Context) error {
 func (k *soak) holdReplicas(ctx context.Context) (found []string) {
 	ctx, cancel := context.WithTimeoutCause(ctx, hopeless, fmt.Errorf("no answer after %s", hopeless))
 	defer cancel()
-	found, err := Replicas(ctx, k.site.Conn, Stream, k.site.nodeNames())
-	if err != nil {
-		found = append(found, fmt.Sprintf("hold the replicas against each other: %v", errors.Join(err, context.Cause(ctx))))
+	for _, stream := range k.site.streams() {
+		differ, err := Replicas(ctx, k.site.Conn, stream, k.site.nodeNames())
+		if err != nil {
+			differ = append(differ, fmt.Sprintf("hold the replicas of %s against each other: %v", stream, errors.Join(err, context.Cause(ctx))))
+		}
+		found = append(found, differ...)
 	}
+	var err error
 	if k.report.Rested, err = k.site.Cluster.Rest(ctx); err != nil {
 		return append(found, fmt.Sprintf("measure the nodes at rest: %v", err))
 	}
@@ -102,11 +111,13 @@ func (k *soak) keepEvidence() string {
 		k.n.say("the ledger cannot be kept: %v", err)
 		return ""
 	}
-	if k.site.Ledger != nil {
-		_ = k.site.Ledger.Close() // the check has read it, or said why not
+	for _, l := range []*Ledger{k.site.Ledger, k.site.Changes} {
+		if l != nil {
+			_ = l.Close() // the check has read it, or said why not
+		}
 	}
 	files, _ := filepath.Glob(filepath.Join(k.site.Cluster.Dir(), "*.log")) // a fixed pattern
-	for _, file := range append(files, k.site.Cluster.ConfigPath(), k.ledgerDir()) {
+	for _, file := range append(files, k.site.Cluster.ConfigPath(), k.ledgerDir(), k.changesDir()) {
 		if err := os.Rename(file, filepath.Join(dir, filepath.Base(file))); err != nil && !os.IsNotExist(err) {
 			k.n.say("not kept: %v", err)
 		}

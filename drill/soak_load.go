@@ -17,6 +17,10 @@ const (
 	soakNATS    = 64
 	soakBatches = 2
 
+	// Changes come beside that rate, in this relation to it.
+	soakChangers = 8
+	changesShare = 0.2
+
 	batchSubject = "messages.batch"
 	batchShare   = 0.1
 
@@ -35,7 +39,7 @@ const (
 // is settled, and nothing new offered.
 func (k *soak) underLoad(ctx context.Context, story func(context.Context) error) error {
 	s := k.site
-	http := s.Cluster.HTTPDoor(soakHTTP + soakBatches)
+	http := s.Cluster.HTTPDoor(soakHTTP + soakBatches + soakChangers)
 	defer http.Close()
 	client, err := s.Cluster.NATSDoor()
 	if err != nil {
@@ -65,6 +69,18 @@ func (k *soak) underLoad(ctx context.Context, story func(context.Context) error)
 			every: time.Duration(soakBatches * batchLines / (k.Rate * batchShare) * float64(time.Second)),
 		}
 		g.Go(func() error { return p.run(gctx, stop) })
+	}
+	for n := range soakChangers {
+		name := fmt.Sprintf("%s-%d", run, n)
+		book, err := s.Changes.Book(name)
+		if err != nil {
+			return err
+		}
+		c := &changer{
+			door: noRefusals{[]Door{http, client}[n%2], s.Found}, book: book, gate: s.Gate, name: name,
+			every: time.Duration(soakChangers / (k.Rate * changesShare) * float64(time.Second)),
+		}
+		g.Go(func() error { return c.run(gctx, stop) })
 	}
 	watched, unwatch := context.WithCancel(gctx)
 	defer unwatch()

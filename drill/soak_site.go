@@ -46,6 +46,7 @@ func (k *soak) setUp(ctx context.Context) error {
 	o := Options{
 		Binary: k.Binary, MaxBytes: soakMaxBytes,
 		StreamKeys: fmt.Sprintf("replay_window: %s, duplicate_window: %s", soakReplayWindow, soakDuplicateWindow),
+		Streams:    []string{changesLine()},
 	}
 	if s.Machines.Isolated() {
 		o.Machines, o.Token = s.Machines, rand.Text()
@@ -71,6 +72,10 @@ func (k *soak) setUp(ctx context.Context) error {
 		return err
 	}
 	k.undo(s.Ledger.Close)
+	if s.Changes, err = NewLedger(k.changesDir()); err != nil {
+		return err
+	}
+	k.undo(s.Changes.Close)
 	return nil
 }
 
@@ -101,6 +106,8 @@ func (k *soak) postgresDir() string { return filepath.Join(k.site.Cluster.Dir(),
 
 func (k *soak) ledgerDir() string { return filepath.Join(k.site.Cluster.Dir(), "ledger") }
 
+func (k *soak) changesDir() string { return filepath.Join(k.site.Cluster.Dir(), "changes") }
+
 func (k *soak) startPostgres(ctx context.Context) error {
 	s := k.site
 	o := pgserver.Options{Settings: map[string]string{"max_wal_size": "2GB"}}
@@ -126,6 +133,9 @@ func (k *soak) startPostgres(ctx context.Context) error {
 		return fmt.Errorf("connect to the private Postgres: %w", err)
 	}
 	k.undo(func() error { s.SQL.Close(); return nil })
+	if _, err := s.SQL.Exec(ctx, changesSchema); err != nil {
+		return fmt.Errorf("make the table of changes: %w", err)
+	}
 	return nil
 }
 
@@ -164,7 +174,7 @@ func (k *soak) refuseBad(ctx context.Context) error {
 }
 
 // startNodes starts the nodes and waits until they are ready and Postgres
-// knows the stream.
+// knows the streams.
 func (k *soak) startNodes(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, upDeadline, fmt.Errorf("not there after %s", upDeadline))
 	defer cancel()
@@ -182,7 +192,12 @@ func (k *soak) startNodes(ctx context.Context) error {
 	}
 	k.undo(func() error { s.Conn.Close(); return nil })
 	watch := &Watch{s.SQL}
-	return watch.AwaitCursor(ctx, Stream, 0, upDeadline)
+	for _, stream := range s.streams() {
+		if err := watch.AwaitCursor(ctx, stream, 0, upDeadline); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // undo remembers how to take something away again.

@@ -92,9 +92,9 @@ type streamInfo struct {
 	} `json:"cluster"`
 }
 
-func (s *Site) streamInfo(ctx context.Context) (*streamInfo, error) {
+func (s *Site) streamInfo(ctx context.Context, stream string) (*streamInfo, error) {
 	info := &streamInfo{}
-	if err := s.ask(ctx, "STREAM.INFO."+Stream, nil, info); err != nil {
+	if err := s.ask(ctx, "STREAM.INFO."+stream, nil, info); err != nil {
 		return nil, err
 	}
 	return info, nil
@@ -121,7 +121,7 @@ func (i *streamInfo) maxBytes() (n int64, err error) {
 // setMaxBytes changes the stream's limit and leaves all else as it is stored.
 func (s *Site) setMaxBytes(ctx context.Context, n int64) error {
 	return insist(ctx, func(ctx context.Context) error {
-		info, err := s.streamInfo(ctx)
+		info, err := s.streamInfo(ctx, Stream)
 		if err != nil {
 			return err
 		}
@@ -133,15 +133,15 @@ func (s *Site) setMaxBytes(ctx context.Context, n int64) error {
 	})
 }
 
-// awaitCaughtUp waits until each replica of the stream, at one moment or
+// awaitCaughtUp waits until each replica of a stream, at one moment or
 // another, has had all of it. While messages come there may be no moment at
 // which all have.
-func (s *Site) awaitCaughtUp(ctx context.Context) error {
+func (s *Site) awaitCaughtUp(ctx context.Context, stream string) error {
 	var last error
 	caught := make(map[string]bool)
 	err := poll(ctx, 100*time.Millisecond, func(ctx context.Context) (bool, error) {
 		var info *streamInfo
-		if info, last = s.streamInfo(ctx); last != nil {
+		if info, last = s.streamInfo(ctx, stream); last != nil {
 			return false, nil
 		}
 		for _, r := range info.Cluster.Replicas {

@@ -14,6 +14,14 @@ import (
 // recognise a repeat.
 const IDHeader = "Nats-Msg-Id"
 
+// OpHeader is the header of a message that does something else to the row of
+// its key than writing it, in a table of the user's own under mode upsert: with
+// OpDelete it deletes it.
+const (
+	OpHeader = "Landfall-Op"
+	OpDelete = "delete"
+)
+
 // Message is one stored message of a stream.
 type Message struct {
 	Seq     uint64              // position in the stream, from 1
@@ -41,6 +49,20 @@ type Fingerprint struct {
 // Equal compares the instants, not their locations.
 func (f Fingerprint) Equal(g Fingerprint) bool {
 	return f.Time.Equal(g.Time) && f.ID == g.ID
+}
+
+// Trace is what Postgres keeps of a message, by which it can be told from
+// another one at its place.
+type Trace struct {
+	Time  time.Time     // JetStream's timestamp, cut to Unit
+	Unit  time.Duration // 1 ns or 1 µs
+	ID    string        // message id or ""
+	Named bool          // ID is known
+}
+
+// Of tells whether the trace is the message's.
+func (t Trace) Of(m *Message) bool {
+	return (!t.Named || t.ID == m.ID()) && m.Time.Truncate(t.Unit).Equal(t.Time)
 }
 
 // Fingerprint of the message.

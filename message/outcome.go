@@ -45,6 +45,7 @@ type SetupError struct {
 	Reason string // what is wrong
 	Advice string // what to change
 	Err    error  // what Postgres said, or nil
+	Alike  bool   // so many messages fail alike that they are not blamed; a word from a person lets them become dead letters
 }
 
 func (e *SetupError) Error() string {

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -50,6 +51,7 @@ func publish(t testing.TB, nc *nats.Conn, subject string, from, count, size int)
 	if err != nil {
 		t.Fatal(err)
 	}
+	awaitTaken(t, js, subject)
 	var acks []jetstream.PubAckFuture
 	for i := range count {
 		body := make([]byte, size)
@@ -72,6 +74,18 @@ func publish(t testing.TB, nc *nats.Conn, subject string, from, count, size int)
 		case <-ack.Ok():
 		}
 	}
+}
+
+// awaitTaken waits until the subject is known here to be a stream's: a node
+// hears of a new leader's subscription a moment after the leader does.
+func awaitTaken(t testing.TB, js jetstream.JetStream, subject string) {
+	t.Helper()
+	const wrongStream = 10060 // the stream's own answer, and it stores nothing: errors.json of nats-server
+	nodetest.Await(t, "a stream that takes "+subject, func() bool {
+		_, err := js.Publish(t.Context(), subject, nil, jetstream.WithExpectStream("no such stream"), jetstream.WithRetryAttempts(0))
+		var answer *jetstream.APIError
+		return errors.As(err, &answer) && answer.ErrorCode == wrongStream
+	})
 }
 
 func TestEnsureStreamsTogether(t *testing.T) {

@@ -123,6 +123,7 @@ func (r *running) openDoor() error {
 	}
 	err = r.door.Open(producer.Backend{
 		Publisher: js, Stored: readBack(sources), Range: readRange(sources), Receipts: r.receipts, Conn: r.conn,
+		Letters: letters{NewLetters(r.Config, r.store, func() (jetstream.JetStream, error) { return js, nil })},
 	})
 	if err != nil {
 		return err
@@ -135,6 +136,7 @@ func (r *running) openDoor() error {
 	r.keep(func() error { return r.heal(ctx) })
 	r.keep(func() error { return r.catchUp(ctx) })
 	r.keep(func() error { return r.receipts.Run(ctx) })
+	r.keep(func() error { return r.measure(ctx, sources) })
 	elsewhere, err := r.startPeers(ctx)
 	if err != nil {
 		return err
@@ -147,6 +149,7 @@ func (r *running) openDoor() error {
 			Store:    stored{r.store.Stream(s.Name), tables},
 			Postgres: r.postgres.now, Elsewhere: elsewhere,
 			Committed: func(out message.Outcome) { r.receipts.Announce(s.Name, out) },
+			Keep:      r.Config.Keep, Expired: func(rows int) { r.metrics.Expired(s.Name, rows) },
 		})
 		r.keep(func() error { return one.Run(ctx) })
 	}

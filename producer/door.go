@@ -20,7 +20,7 @@
 // counts, and summary.go words the answer.
 //
 // stored.go waits until Postgres has what was acknowledged; receipts.go tells
-// it later. problem.go words what went wrong, and log.go tells the operator.
+// it later, and letters.go what it could not hold. problem.go words what went wrong, and log.go tells the operator.
 // cloudevents.go makes messages of events, and openapi.go describes all of it
 // to programs.
 package producer
@@ -85,6 +85,9 @@ type Backend struct {
 
 	// Receipts know what Postgres has made of the messages.
 	Receipts Receipts
+
+	// Letters are what Postgres could not hold.
+	Letters DeadLetters
 
 	// Conn carries batches, and hears the announcements of new stream
 	// leaders. nil: no batches are taken, no leaders are heard of, and held

@@ -51,6 +51,10 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.serveReceipt(w, r, place)
 		return
 	}
+	if rest, ok := strings.CutPrefix(path, lettersPath); ok && (rest == "" || rest[0] == '/') {
+		d.serveLetters(w, r, rest)
+		return
+	}
 	subject, ok := strings.CutPrefix(path, publishPath)
 	switch {
 	case !ok || strings.Contains(subject, "/"):

@@ -84,7 +84,7 @@ func TestPublishStoresTheMessage(t *testing.T) {
 		"Idempotency-Key", "o-1",
 		"Content-Type", "text/plain; charset=x",
 		"Traceparent", "00-1-2-01",
-		"x-message-tenant", "a", "X-Message-Tenant", "b",
+		"landfall-op", "delete", "x-message-tenant", "a", "X-Message-Tenant", "b",
 		"Cookie", "secret", "X-Forwarded-For", "10.0.0.1", "Accept", "*/*").at(d))
 	if want := (receipt{Stream: "MESSAGES", Seq: 1, MsgID: "o-1"}); got != want {
 		t.Errorf("receipt %+v, want %+v", got, want)
@@ -98,7 +98,7 @@ func TestPublishStoresTheMessage(t *testing.T) {
 	}
 	want := map[string][]string{
 		"Nats-Msg-Id": {"o-1"}, "Content-Type": {"text/plain; charset=x"},
-		"traceparent": {"00-1-2-01"}, "X-Message-Tenant": {"a", "b"},
+		"traceparent": {"00-1-2-01"}, "X-Message-Tenant": {"a", "b"}, "Landfall-Op": {"delete"},
 	}
 	if diff := cmp.Diff(want, m.Header); diff != "" {
 		t.Errorf("headers (-want +got):\n%s", diff)

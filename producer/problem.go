@@ -19,6 +19,9 @@ var (
 	errEvent           = errors.New("the CloudEvent cannot be read")
 	errDecoding        = errors.New("the compressed body cannot be decompressed")
 	errEmptyBatch      = errors.New("the batch has no messages")
+	errBadLetterQuery  = errors.New("the query parameters cannot be used for dead letters")
+	errStillRefused    = errors.New("it is refused again")
+	errNotRetried      = errors.New("it could not be retried")
 	errBadSequence     = errors.New("there is no such sequence, they are numbers from 1")
 	errBodyBroken      = errors.New("the body broke off")
 	errNoToken         = errors.New("there is no bearer token")
@@ -26,7 +29,7 @@ var (
 	errNoPath          = errors.New("there is nothing at this path")
 	errUnknownStream   = errors.New("there is no stream")
 	errNoStream        = errors.New("no stream takes")
-	errMethod          = errors.New("publishing is a POST")
+	errMethod          = errors.New("this is done with POST")
 	errGetMethod       = errors.New("this is asked for with GET")
 	errBodySlow        = errors.New("the body did not arrive in time")
 	errTooLarge        = errors.New("the body is too large")
@@ -51,6 +54,9 @@ var (
 	errUncompared      = errors.New("the key is known, and the message stored under it could not be read")
 	errTrimmed         = errors.New("the key is known, and the message stored under it is no longer in the stream")
 )
+
+// ErrNoLetter says that no dead letter waits at a place.
+var ErrNoLetter = errors.New("no dead letter waits there")
 
 // What ends an attempt, not a request.
 var (
@@ -82,6 +88,7 @@ var refusals = [...]refusal{
 	{errBadKey, 400, "key", "Unusable Idempotency-Key", "Send one key of up to 512 bytes of UTF-8 without control characters and slashes, or none; a batch of lines must have one, and CloudEvents have their own.", "", 0},
 	{errNoKey, 400, "key", "Idempotency-Key needed", "Send a key of your own choice with the batch, such as the name of its file, and the same one whenever you repeat it.", "", 0},
 	{errBadQuery, 400, "query", "Unusable query parameter", "There are ack=quorum, ack=stored with timeout=5s, and for NDJSON first_line=1.", "", 0},
+	{errBadLetterQuery, 400, "query", "Unusable query parameter", "There are stream, reason, since, after and limit.", "", 0},
 	{errNatsHeader, 400, "header", "Nats- headers are not for clients", "Leave it away.", "", 0},
 	{errEvent, 400, "cloudevent", "Not a CloudEvent", "Send what CloudEvents 1.0 asks for: specversion 1.0, id, source and type, as ce- headers or as members of the JSON document.", "", 0},
 	{errDecoding, 400, "decoding", "Body cannot be decompressed", "Send one whole and unbroken gzip or zstd stream, and nothing behind it; of a batch, what came before is published.", "", 0},
@@ -91,9 +98,10 @@ var refusals = [...]refusal{
 	{errBodyBroken, 400, "body", "Body incomplete", "", noneYet, 0},
 	{errNoToken, 401, "token", "Token needed", "Send the header Authorization: Bearer TOKEN with auth.token of cluster.yaml.", "", 0},
 	{errWrongToken, 401, "token", "Token refused", "Compare the token with auth.token of cluster.yaml.", "", 0},
-	{errNoPath, 404, "path", "Nothing here", "POST to /v1/publish/SUBJECT (a slash in a subject is %2F), or GET /v1/receipts/STREAM/SEQ; GET /v1/openapi.json describes both.", "", 0},
+	{errNoPath, 404, "path", "Nothing here", "POST to /v1/publish/SUBJECT (a slash in a subject is %2F), or GET /v1/receipts/STREAM/SEQ, or GET /v1/dead-letters; GET /v1/openapi.json describes them.", "", 0},
 	{errNoStream, 404, "no-stream", "No stream takes this subject", "Use a subject that is taken, or add it to a stream in cluster.yaml.", "", 0},
 	{errUnknownStream, 404, "no-such-stream", "No such stream", "Use a stream of cluster.yaml, as the answer to a publish names it.", "", 0},
+	{ErrNoLetter, 404, "no-letter", "No dead letter there", "GET /v1/dead-letters lists those that wait.", "", 0},
 	{errMethod, 405, "method", "Method not allowed", "Use POST.", "", 0},
 	{errGetMethod, 405, "method", "Method not allowed", "Use GET.", "", 0},
 	{errBodySlow, 408, "slow", "Body too slow", "", noneYet, 0},
@@ -104,12 +112,14 @@ var refusals = [...]refusal{
 	{errNotJSON, 422, "not-json", "Line is not JSON", "Send one JSON text a line, in UTF-8.", "", 0},
 	{errLines, 422, "lines", "Some of the batch was refused", "The others are stored. " + mendLines + " Repeating the whole batch as it is is safe, and gives the same answer.", "", 0},
 	{errDeadLetter, 422, "dead-letter", "Dead letter", "It is kept in landfall.dead_letters: with its bytes and the reason. Mend the message and send it under another key.", "", 0},
+	{errStillRefused, 422, "still-refused", "Refused again", "Mend the cause and retry, or mend the message: app dead-letters edit.", "", 0},
 	{errBusy, 429, "busy", "Too much in flight", "Nothing of it was stored. Send fewer at a time, or repeat later.", "", 1},
 	{errHeadersTooLarge, 431, "headers-too-large", "Headers too large", "Send fewer or shorter headers that travel with the message.", "", 0},
 	{errRefused, 500, "refused", "Refused by the stream", "Look at the stream's configuration: another program may have changed it.", "", 0},
 	{errGap, 500, "gap", "Lost", "The nodes' disks have lost what they promised to keep: see landfall.gaps and app verify. Send the message again under another key.", "", 0},
 	{errNotOpen, 503, "not-up", "Not up", "Repeat in a moment, or at another node.", "", 1},
 	{errNotAsked, 503, "not-asked", "Postgres could not be asked", "What was acknowledged is safe in the stream. Ask again later.", "", 5},
+	{errNotRetried, 503, "not-retried", "Not retried", "Postgres or the stream could not be reached. Repeat it later; it is stored once.", "", 5},
 	{errStopping, 503, "stopping", "Stopping", "At another node:", sameKey, 1},
 	{errClientGone, 503, "gone", "Given up", "", sameKey, 1},
 	{errStreamFull, 503, "stream-full", "Stream full", "Nothing is thrown away for new messages. See that Postgres can be reached, or raise max_bytes.", sameKey, 5},
@@ -148,8 +158,8 @@ func isRefusal(err error) bool { return refusalOf(err).err != nil }
 func (like refusal) kind() string { return "urn:landfall:problem:" + like.name }
 
 func (like refusal) problem(err error) problem {
-	if errors.Is(like.err, errNotAsked) {
-		err = errNotAsked // where Postgres is, and as whom it is asked, is for the log
+	if errors.Is(like.err, errNotAsked) || errors.Is(like.err, errNotRetried) {
+		err = like.err // where Postgres is, and as whom it is asked, is for the log
 	}
 	return problem{
 		Type: like.kind(), Title: like.title, Status: like.status,

@@ -167,6 +167,7 @@ func mediaType(v string) string {
 //   - Content-Type, unless it is application/x-www-form-urlencoded, which
 //     `curl -d` sends with anything, so that it tells nothing;
 //   - traceparent and tracestate, in lower case as W3C writes them;
+//   - Landfall-Op, for a table of the user's own;
 //   - every header that begins with X-Message-, in HTTP's canonical case.
 //
 // Nothing else does: what proxies and clients add on the way (cookies, keys,
@@ -187,7 +188,7 @@ func travelling(h http.Header) (nats.Header, error) {
 			}
 		case k == "Traceparent" || k == "Tracestate":
 			out[strings.ToLower(k)] = vs
-		case strings.HasPrefix(k, "X-Message-"):
+		case strings.HasPrefix(k, "X-Message-"), k == message.OpHeader:
 			out[k] = vs
 		}
 	}

@@ -3,7 +3,6 @@ package sink
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"landfall/message"
 )
@@ -172,7 +171,7 @@ func (s *Sink) lastCommon(ctx context.Context, st message.Stream, had uint64) (m
 		if err != nil {
 			return common, fmt.Errorf("compare the stream with what Postgres has of it: %w", err)
 		}
-		if held && m.Seq == at && sameRow(&m, row) {
+		if held && m.Seq == at && row.Of(&m) {
 			common = message.Cursor{Seq: at, Last: m.Fingerprint()}
 			lo = max(mid, at)
 		} else {
@@ -180,9 +179,4 @@ func (s *Sink) lastCommon(ctx context.Context, st message.Stream, had uint64) (m
 		}
 	}
 	return common, nil
-}
-
-// sameRow compares a message with a row, which keeps microseconds.
-func sameRow(m *message.Message, row message.Fingerprint) bool {
-	return m.ID() == row.ID && m.Time.Truncate(time.Microsecond).Equal(row.Time)
 }

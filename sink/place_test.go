@@ -49,24 +49,3 @@ func TestJudge(t *testing.T) {
 		})
 	}
 }
-
-func TestSameRow(t *testing.T) {
-	noon := time.Date(2026, 11, 22, 12, 0, 0, 123456789, time.UTC)
-	m := &message.Message{Time: noon, Header: map[string][]string{message.IDHeader: {"a"}}}
-	tests := map[string]struct {
-		row  message.Fingerprint
-		want bool
-	}{
-		"microseconds":        {message.Fingerprint{Time: noon.Truncate(time.Microsecond), ID: "a"}, true},
-		"a microsecond later": {message.Fingerprint{Time: noon.Truncate(time.Microsecond).Add(time.Microsecond), ID: "a"}, false},
-		"another id":          {message.Fingerprint{Time: noon.Truncate(time.Microsecond), ID: "b"}, false},
-		"no id":               {message.Fingerprint{Time: noon.Truncate(time.Microsecond)}, false},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			if got := sameRow(m, tt.row); got != tt.want {
-				t.Errorf("same: %v, want %v", got, tt.want)
-			}
-		})
-	}
-}

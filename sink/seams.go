@@ -103,9 +103,17 @@ type Store interface {
 	Newest(ctx context.Context) (message.Cursor, error)
 
 	// RowAtOrBelow returns the last message at or below seq that Postgres
-	// has, in the incarnation that has the last word on it; the time in its
-	// fingerprint is cut to microseconds.
-	RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, f message.Fingerprint, found bool, err error)
+	// has, in the incarnation that has the last word on it.
+	RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, row message.Trace, found bool, err error)
+
+	// Accepted is up to where a person has said that bad messages are the
+	// data, however many of them fail alike; 0: nowhere.
+	Accepted(ctx context.Context) (uint64, error)
+
+	// Expire deletes rows that have been stored for too long, of messages that
+	// the stream, which holds those from held on, has let go: most rows at a
+	// time. more tells that there may be others. It may run beside the others.
+	Expire(ctx context.Context, held uint64, most int) (rows int, more bool, err error)
 
 	// Trim calls trim with the cursor and the highest sequence stored for
 	// longer than window, while the cursor cannot go back.

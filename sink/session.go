@@ -45,6 +45,12 @@ func (s *Sink) session(ctx, work context.Context) error {
 		buf.fail(fill(ctx, pull, buf))
 		return nil
 	})
+	if s.Keep > 0 {
+		g.Go(func() error {
+			s.sweep(ctx)
+			return nil
+		})
+	}
 	err = s.drain(ctx, work, cur, buf)
 	s.aside.tellAll(s.Log)
 	cancel()

@@ -49,6 +49,11 @@ type Options struct {
 	Postgres  func() (reachable bool, since time.Time)
 	Elsewhere func() bool
 
+	// Keep is how long rows of the messages table stay; 0: for ever. Expired,
+	// if set, is told of rows that were deleted for it. It must not wait.
+	Keep    time.Duration
+	Expired func(rows int)
+
 	// Committed, if set, is told of every batch that is in Postgres.
 	Committed func(message.Outcome)
 }
@@ -61,6 +66,7 @@ type Sink struct {
 	outage   outage          // what the log has been told
 	aside    aside           // dead letters the log has not been told of
 	progress progress        // for the watch over fitness
+	sweeping sweeping        // of old rows
 	backoff  backoff.BackOff // between sessions during an outage
 }
 
@@ -90,7 +96,7 @@ func (s *Sink) Run(ctx context.Context) error {
 		s.progress.busy()
 		err := s.session(ctx, work)
 		if ctx.Err() == nil {
-			wait(ctx, s.settle(err))
+			s.rest(ctx, s.settle(err), err)
 		}
 	}
 	return nil

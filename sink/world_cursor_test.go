@@ -60,7 +60,7 @@ func (r *row) withoutPrint() message.Cursor {
 	return cur
 }
 
-func (s store) RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, f message.Fingerprint, found bool, err error) {
+func (s store) RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, f message.Trace, found bool, err error) {
 	if err := s.reach(ctx, "row at or below"); err != nil {
 		return 0, f, false, err
 	}
@@ -72,7 +72,7 @@ func (s store) RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, f messa
 			if r := s.pg.lastWord(at); r != nil {
 				var rec record
 				if rec, found = r.stored[at]; found && rec.place != asDuplicate {
-					f = message.Fingerprint{Time: rec.Time, ID: rec.ID}
+					f = message.Trace{Time: rec.Time, Unit: time.Microsecond, ID: rec.ID, Named: true}
 					break
 				}
 				found = false

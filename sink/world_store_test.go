@@ -189,3 +189,13 @@ func (s store) RecordGap(ctx context.Context, cur message.Cursor, to uint64) (me
 	}
 	return next, s.back(ctx, s.p, "record gap")
 }
+
+// Expire: in this world rows stay.
+func (s store) Expire(ctx context.Context, _ uint64, _ int) (rows int, more bool, err error) {
+	return 0, false, s.reach(ctx, "expire")
+}
+
+// Accepted: nobody in this world ever says that it is the data.
+func (s store) Accepted(ctx context.Context) (uint64, error) {
+	return 0, s.reach(ctx, "accepted")
+}

@@ -44,6 +44,8 @@ type Metrics struct {
 	http.Handler
 	o         MetricsOptions
 	elections *prometheus.CounterVec
+	expired   *prometheus.CounterVec
+	bytes     *prometheus.GaugeVec
 }
 
 // NewMetrics makes metrics that have counted nothing yet.
@@ -66,16 +68,21 @@ func NewMetrics(o MetricsOptions) (*Metrics, error) {
 	})
 	m := &Metrics{o: o, elections: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "landfall_elections_total", Help: "Leaders elected since this node is up, as it has heard of them: of a stream, of its consumer, or of the cluster as a whole (meta).",
-	}, []string{"stream", "kind"})}
+	}, []string{"stream", "kind"}), expired: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "landfall_expired_rows_total", Help: "Rows of the messages table that this node has deleted because they were older than keep.",
+	}, []string{"stream"}), bytes: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "landfall_table_bytes", Help: "Size of a table on disk with its indexes, as Postgres says. Told by the nodes that store a stream in it.",
+	}, []string{"table"})}
 	m.elections.WithLabelValues("", ElectionMeta)
 	for _, s := range o.Streams {
 		m.elections.WithLabelValues(s, ElectionStream)
 		m.elections.WithLabelValues(s, ElectionConsumer)
+		m.expired.WithLabelValues(s)
 	}
 	all := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		build, ready, m.elections,
+		build, ready, m.elections, m.expired, m.bytes,
 	} {
 		if err := all.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)
@@ -95,6 +102,20 @@ func (l promLog) Println(v ...any) {
 // MetaElected counts an election of the cluster's own leader, which is
 // announced to no client.
 func (m *Metrics) MetaElected() { m.elections.WithLabelValues("", ElectionMeta).Inc() }
+
+// Expired counts rows that were deleted because they were older than keep.
+func (m *Metrics) Expired(stream string, rows int) {
+	m.expired.WithLabelValues(stream).Add(float64(rows))
+}
+
+// TableBytes tells how large tables are, in bytes, by their names; of others
+// nothing is told any more.
+func (m *Metrics) TableBytes(sizes map[string]int64) {
+	m.bytes.Reset()
+	for table, bytes := range sizes {
+		m.bytes.WithLabelValues(table).Set(float64(bytes))
+	}
+}
 
 // Listen counts the elections that the cluster announces, until the connection
 // is closed.

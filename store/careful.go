@@ -5,26 +5,26 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"landfall/message"
 )
 
-// careful is the transaction that stores a batch which COPY refused: it finds
-// the bad rows by bisection under savepoints, in stream order, and sends rows
-// whose message id is already there through a merge. What cannot be stored
-// becomes a dead letter, what is stored already a duplicate, and the cursor
-// moves past all of it in one COMMIT.
+// careful is the transaction that stores a batch which COPY refused. A walk
+// through the rows in Postgres finds the bad ones; where message ids collide,
+// it skips rows whose id is there, which are then looked at. What cannot be
+// stored becomes a dead letter, what is stored already a duplicate, and the
+// cursor moves past all of it in one COMMIT.
 type careful struct {
 	*Stream
 	conn    *pgxpool.Conn
 	cur     message.Cursor
 	streak  streak // a copy: an attempt that is rolled back has not counted
-	merging bool   // message ids collide: merge instead of COPY from here on
-	rows    []byte // encoding buffer
+	merging bool   // message ids collide
 	out     message.Outcome
+
+	suspected bool // suspects were looked for
 }
 
 // writeCarefully is Write after COPY refused the batch for its data, or where
@@ -38,18 +38,10 @@ func (s *Stream) writeCarefully(ctx context.Context, conn *pgxpool.Conn, cur mes
 	}
 	c := &careful{Stream: s, conn: conn, cur: cur, streak: s.streak, merging: merging}
 	c.out.Careful = true
-	// Deferred constraints would let bad rows pass the savepoints and fail
-	// the COMMIT.
-	_, err := conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE")
-	if err == nil && merging {
-		err = c.makeStage(ctx)
-	}
-	if err == nil {
-		err = c.place(ctx, b.Messages)
-	}
-	if err != nil {
+	if err := c.place(ctx, b); err != nil {
 		return message.Outcome{}, c.abort(ctx, conn, "store the batch carefully", err)
 	}
+	var err error
 	c.out.Cursor, err = c.commit(ctx, conn, cur, &b.Messages[len(b.Messages)-1])
 	if err != nil {
 		if classify(err) == data {
@@ -61,58 +53,117 @@ func (s *Stream) writeCarefully(ctx context.Context, conn *pgxpool.Conn, cur mes
 	return c.out, nil
 }
 
-// place stores the messages in order; those that cannot be stored end alone.
-func (c *careful) place(ctx context.Context, ms []message.Message) error {
-	refusal, err := c.attempt(ctx, ms)
-	if err != nil || refusal == nil {
+// place finds the place of each message of the batch.
+func (c *careful) place(ctx context.Context, b *message.Batch) error {
+	// Deferred constraints would let bad rows pass and fail the COMMIT.
+	if _, err := c.conn.Exec(ctx, "SET CONSTRAINTS ALL IMMEDIATE"); err != nil {
 		return err
 	}
-	if len(ms) == 1 {
-		return c.reject(ctx, &ms[0], refusal)
-	}
-	mid := len(ms) / 2
-	if err := c.place(ctx, ms[:mid]); err != nil {
+	if err := c.makeStage(ctx, b.Rows); err != nil {
 		return err
 	}
-	return c.place(ctx, ms[mid:])
+	rest := make([]*message.Message, len(b.Messages))
+	for i := range b.Messages {
+		rest[i] = &b.Messages[i]
+	}
+	var err error
+	if c.repeating {
+		if rest, err = c.noteEarly(ctx, rest); err != nil || len(rest) == 0 {
+			return err
+		}
+	}
+	refused, skipped, err := c.storeStaged(ctx, rest)
+	if err != nil {
+		return err
+	}
+	reused, err := c.lookAt(ctx, skipped)
+	if err != nil {
+		return err
+	}
+	return c.account(ctx, rest, refused, reused)
 }
 
-// attempt tries to store all of the messages under a savepoint. refusal says
-// why Postgres took none of them; err ends the whole batch.
-func (c *careful) attempt(ctx context.Context, ms []message.Message) (refusal *pgconn.PgError, err error) {
-	put := c.copyAll
-	if c.merging {
-		put = c.merge
+// storeStaged makes rows of the staged messages. Those that Postgres refused
+// come back with what it said, by sequence, and those whose id has a row
+// already in order.
+func (c *careful) storeStaged(ctx context.Context, ms []*message.Message) (refused map[uint64]*pgconn.PgError, skipped []*message.Message, err error) {
+	if err := c.findSuspects(ctx, len(ms)); err != nil {
+		return nil, nil, err
 	}
-	out, streak := c.out, c.streak
-	if _, err := c.conn.Exec(ctx, "SAVEPOINT batch"); err != nil {
-		return nil, err
+	if _, err := c.conn.Exec(ctx, "SAVEPOINT walk"); err != nil {
+		return nil, nil, err
 	}
-	err = put(ctx, ms)
-	if err == nil {
-		_, err = c.conn.Exec(ctx, "RELEASE SAVEPOINT batch")
-		return nil, err
+	part := int64(1)
+	if !c.merging {
+		part = 4 // COPY failed with all of them
 	}
-	if classify(err) != data || !errors.As(err, &refusal) {
-		return nil, err
-	}
-	if _, err := c.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT batch; RELEASE SAVEPOINT batch"); err != nil {
-		return nil, err
-	}
-	c.out, c.streak = out, streak
-	if refusal.Code == uniqueViolation && refusal.ConstraintName == c.pkey {
-		return nil, c.alreadyThere(refusal)
-	}
-	if refusal.Code == uniqueViolation && !c.merging {
+	done, err := c.walk(ms, part).run(ctx, c.conn)
+	if isUniqueViolation(err) && !c.merging {
 		// The message ids, most likely. If it is another unique index of the
-		// table's, the merge is refused for the same reason.
+		// table's, the row is refused once ids are out of the question.
 		c.merging = true
-		if err := c.makeStage(ctx); err != nil {
-			return nil, err
+		if _, err := c.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT walk"); err != nil {
+			return nil, nil, err
 		}
-		return c.attempt(ctx, ms)
+		done, err = c.walk(ms, part).run(ctx, c.conn)
 	}
-	return refusal, nil
+	switch {
+	case isUniqueViolation(err):
+		return nil, nil, c.alreadyThere(err)
+	case err != nil:
+		return nil, nil, err
+	}
+	refused = make(map[uint64]*pgconn.PgError, len(done.refused))
+	for _, r := range done.refused {
+		refused[uint64(r.number)] = r.why
+	}
+	if !c.merging {
+		if int(done.stored)+len(refused) != len(ms) {
+			err = c.discarded()
+		}
+		return refused, nil, err
+	}
+	skipped, err = c.skipped(ctx, ms)
+	return refused, skipped, err
+}
+
+// account counts what became of the messages, in order, and makes dead letters
+// of the refused and of those that reuse the id of an earlier one (its
+// sequence), unless so many were refused alike that it must be the set-up.
+func (c *careful) account(ctx context.Context, ms []*message.Message, refused map[uint64]*pgconn.PgError, reused map[uint64]uint64) error {
+	var bad []aside
+	for _, m := range ms {
+		if of, ok := reused[m.Seq]; ok {
+			if of > 0 {
+				bad = append(bad, aside{m, uniqueViolation, fmt.Sprintf("message id %q already names another message: sequence %d of the stream", readable(m.ID()), of)})
+			}
+			continue
+		}
+		why, ok := refused[m.Seq]
+		if !ok {
+			c.out.Rows++
+			c.streak.good()
+			continue
+		}
+		if err := c.blameFor(m, why); err != nil {
+			return err
+		}
+		bad = append(bad, aside{m, why.Code, reasonOf(why)})
+	}
+	return c.setAsideAll(ctx, bad)
+}
+
+// blameFor counts a message as bad, unless so many before it failed alike that
+// it must be the set-up.
+func (c *careful) blameFor(m *message.Message, refusal *pgconn.PgError) error {
+	if onlyData(refusal.Code) || refusal.Code == programLimit && refusal.ConstraintName == c.idKey {
+		c.streak.good()
+		return nil
+	}
+	if c.tooMany(m, failureOf(refusal)) {
+		return c.alike(m, "look at the table's columns, constraints, triggers and partitions", refusal)
+	}
+	return nil
 }
 
 // alreadyThere is the error when a message that is about to be stored has a
@@ -123,44 +174,6 @@ func (c *careful) alreadyThere(err error) error {
 		Advice: "was last_seq in landfall.streams set back by hand? `app verify` shows where the rows end",
 		Err:    err,
 	}
-}
-
-// copyAll copies the messages into the messages table.
-func (c *careful) copyAll(ctx context.Context, ms []message.Message) error {
-	n, err := c.copyInto(ctx, c.table, ms)
-	if err != nil {
-		return err
-	}
-	if n != int64(len(ms)) {
-		return c.discarded()
-	}
-	c.out.Rows += len(ms)
-	c.streak.good()
-	return nil
-}
-
-func (c *careful) copyInto(ctx context.Context, table pgx.Identifier, ms []message.Message) (int64, error) {
-	c.rows = c.rows[:0]
-	for i := range ms {
-		c.rows = appendRow(c.rows, c.cur.StreamID, &ms[i])
-	}
-	return c.copyRows(ctx, c.conn, table, c.rows)
-}
-
-// reject makes a dead letter of a message that failed alone, unless so many
-// before it failed alike that it must be the set-up.
-func (c *careful) reject(ctx context.Context, m *message.Message, refusal *pgconn.PgError) error {
-	if onlyData(refusal.Code) || refusal.Code == programLimit && refusal.ConstraintName == c.idKey {
-		c.streak.good()
-	} else if c.streak.bad(failureOf(refusal)) {
-		c.Stream.streak = c.streak // the one thing that outlives the rollback
-		return &message.SetupError{
-			Reason: fmt.Sprintf("%d messages in a row or more fail alike, the last at sequence %d", streakLimit, m.Seq),
-			Advice: "so it is not the data: look at the table's columns, constraints, triggers and partitions",
-			Err:    refusal,
-		}
-	}
-	return c.setAside(ctx, m, refusal.Code, reasonOf(refusal))
 }
 
 // reasonOf is what Postgres said, for people.

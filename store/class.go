@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -24,6 +25,7 @@ const (
 	queryCanceled     = "57014"
 	lockNotAvailable  = "55P03"
 	insufficientRight = "42501"
+	checkViolation    = "23514"
 	readOnly          = "25006"
 	programLimit      = "54000" // too long for an index, among others
 )
@@ -44,24 +46,39 @@ func classify(err error) class {
 	case "XX001", "XX002": // corrupted data, corrupted index
 		return outage
 	}
-	switch pg.Code[:2] {
-	case "08", // connection
+	switch c := pg.Code[:2]; {
+	case slices.Contains(outageClasses(), c):
+		return outage
+	case slices.Contains(setupClasses(), c):
+		return setup
+	}
+	return data
+}
+
+func outageClasses() []string {
+	return []string{
+		"08", // connection
 		"25", // transaction state: read-only (25006) after a failover, idle timeout
 		"40", // serialization, deadlock
 		"53", // disk full, memory, too many connections
 		"55", // lock timeout, object in use
 		"57", // shutdown, crash, cancelled
-		"58": // I/O
-		return outage
-	case "28", // authorization
+		"58", // I/O
+	}
+}
+
+func setupClasses() []string {
+	return []string{
+		"28", // authorization
 		"3D", // no such database
 		"3F", // no such schema
 		"42", // no such table or column, no right
-		"0A": // not supported
-		return setup
+		"0A", // not supported
 	}
-	return data
 }
+
+// blameless are the classes in which no row is to blame.
+func blameless() []string { return slices.Concat(outageClasses(), setupClasses()) }
 
 // onlyData tells SQLSTATEs that nothing but a message's own bytes can cause:
 // text that is no UTF-8 or holds a NUL. However many come in a row, no change
@@ -94,7 +111,7 @@ func explain(doing string, err error) error {
 func advice(pg *pgconn.PgError) string {
 	switch {
 	case pg.Code == insufficientRight:
-		return "grant the role in postgres.url the missing right: it needs USAGE on schema landfall, SELECT, INSERT and UPDATE on its tables, DELETE on landfall.marks, SELECT and INSERT on the messages table, TEMPORARY on the database"
+		return "grant the role in postgres.url the missing right: it needs USAGE on schema landfall, SELECT, INSERT and UPDATE on its tables, DELETE on landfall.marks and landfall.batches, SELECT and INSERT on the messages table, DELETE too where keep is set, TEMPORARY on the database"
 	case pg.Code[:2] == "28":
 		return "check user and password in postgres.url"
 	case pg.Code[:2] == "3D":

@@ -302,7 +302,7 @@ func TestRowAtOrBelow(t *testing.T) {
 			id = ""
 		}
 		at, f, found, err := s.RowAtOrBelow(t.Context(), seq)
-		if err != nil || !found || at != want || !f.Equal(message.Fingerprint{Time: asStored(m).Time, ID: id}) {
+		if err != nil || !found || at != want || !f.Time.Equal(asStored(m).Time) || f.ID != id || !f.Named {
 			t.Errorf("at or below %d: %d %+v %v %v", seq, at, f, found, err)
 		}
 	}

@@ -15,8 +15,9 @@ type Right struct {
 }
 
 // LackingRights lists what the sink needs and the role may not, on what is
-// there. table is the messages table, "schema.table".
-func (i *Inspection) LackingRights(ctx context.Context, table string) ([]Right, error) {
+// there. table is the messages table, "schema.table"; expires says that its old
+// rows are to be deleted.
+func (i *Inspection) LackingRights(ctx context.Context, table string, expires bool) ([]Right, error) {
 	ctx, cancel := context.WithTimeout(ctx, inspectWithin)
 	defer cancel()
 	schema, name := splitTable(table)
@@ -27,14 +28,14 @@ func (i *Inspection) LackingRights(ctx context.Context, table string) ([]Right, 
 		SELECT 'USAGE', format('SCHEMA %I', nspname), false, 2
 		FROM pg_namespace WHERE nspname IN ('landfall', $1) AND NOT has_schema_privilege(oid, 'USAGE')
 		UNION ALL
-		SELECT privilege, format('TABLE %I.%I', nspname, relname), privilege = 'DELETE' AND relname <> 'marks', 3
+		SELECT privilege, format('TABLE %I.%I', nspname, relname), privilege = 'DELETE' AND relname NOT IN ('marks', 'batches'), 3
 		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
 		WHERE nspname = 'landfall' AND relname <> 'goose_db_version' AND relkind IN ('r', 'p') AND NOT has_table_privilege(c.oid, privilege)
 		UNION ALL
 		SELECT privilege, format('TABLE %I.%I', nspname, relname), false, 4
-		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, unnest(ARRAY['SELECT', 'INSERT']) AS privilege
-		WHERE nspname = $1 AND relname = $2 AND NOT has_table_privilege(c.oid, privilege)
-		ORDER BY 4, 2, 1`, schema, name)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, unnest(ARRAY['SELECT', 'INSERT', 'DELETE']) AS privilege
+		WHERE nspname = $1 AND relname = $2 AND (privilege <> 'DELETE' OR $3) AND NOT has_table_privilege(c.oid, privilege)
+		ORDER BY 4, 2, 1`, schema, name, expires)
 	if err != nil {
 		return nil, err
 	}

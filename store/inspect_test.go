@@ -153,7 +153,7 @@ func TestLackingRights(t *testing.T) {
 	i := inspect(t, d.edited(func(u *url.URL) { u.User = url.UserPassword(role, "secret") }))
 	lacking := func() []Right {
 		t.Helper()
-		rights, err := i.LackingRights(t.Context(), "public.messages")
+		rights, err := i.LackingRights(t.Context(), "public.messages", false)
 		if err != nil {
 			t.Fatal(err)
 		}

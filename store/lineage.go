@@ -47,32 +47,40 @@ func scanNewest(row pgx.Row) (cur message.Cursor, err error) {
 	return cur, err
 }
 
-// RowAtOrBelow returns the last sequence at or below seq that is a row or a
-// dead letter, in the incarnation that has the last word on it: a later one
-// begins behind what it has in common with those before. The fingerprint's
-// time is cut to microseconds. found is false if there is none.
-func (s *Stream) RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, f message.Fingerprint, found bool, err error) {
+// RowAtOrBelow returns the last sequence at or below seq that is a row, in
+// whichever table, or a dead letter, in the incarnation that has the last word
+// on it: a later one begins behind what it has in common with those before.
+// found is false if there is none.
+func (s *Stream) RowAtOrBelow(ctx context.Context, seq uint64) (at uint64, row message.Trace, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callDeadline)
 	defer cancel()
-	var rowSeq, micros int64
+	var rowSeq, ns int64
 	var id []byte
+	row.Unit = time.Microsecond
 	err = s.pool.QueryRow(ctx, `WITH incarnations AS (
-			SELECT id, coalesce(min(start_seq) OVER (ORDER BY id ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) - 1, $4) AS until
+			SELECT id, least($3, coalesce(min(start_seq) OVER (ORDER BY id ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) - 1, $3)) AS until
 			FROM landfall.streams WHERE cluster = $1 AND name = $2)
-		SELECT found.seq, found.micros, found.id
+		SELECT found.seq, found.ns, found.id
 		FROM incarnations AS i CROSS JOIN LATERAL (
-			(SELECT seq, (extract(epoch FROM published_at) * 1000000)::bigint AS micros, convert_to(coalesce(msg_id, ''), 'UTF8') AS id
-				FROM `+s.table.Sanitize()+` WHERE stream_id = i.id AND seq <= least($3, i.until) ORDER BY seq DESC LIMIT 1)
+			(SELECT seq, (extract(epoch FROM published_at) * 1000000)::bigint * 1000 AS ns, convert_to(coalesce(msg_id, ''), 'UTF8') AS id
+				FROM `+s.table.Sanitize()+` WHERE stream_id = i.id AND seq <= i.until ORDER BY seq DESC LIMIT 1)
 			UNION ALL
-			(SELECT seq, published_at / 1000, coalesce(msg_id, '')
-				FROM landfall.dead_letters WHERE stream_id = i.id AND seq <= least($3, i.until) ORDER BY seq DESC LIMIT 1)
-		) AS found ORDER BY found.seq DESC LIMIT 1`,
-		s.cluster, s.name, int64(min(seq, math.MaxInt64)), int64(math.MaxInt64)).Scan(&rowSeq, &micros, &id)
+			(SELECT seq, published_at / 1000 * 1000, coalesce(msg_id, '')
+				FROM landfall.dead_letters WHERE stream_id = i.id AND seq <= i.until ORDER BY seq DESC LIMIT 1)
+			UNION ALL
+			(SELECT at, times[cardinality(times) - (last_seq - at)] / 1000 * 1000, NULL FROM (
+				(SELECT last_seq, times, i.until AS at FROM landfall.batches WHERE stream_id = i.id AND last_seq >= i.until ORDER BY last_seq LIMIT 1)
+				UNION ALL
+				(SELECT last_seq, times, last_seq FROM landfall.batches WHERE stream_id = i.id AND last_seq < i.until ORDER BY last_seq DESC LIMIT 1)
+			) AS batches WHERE at > last_seq - cardinality(times) ORDER BY at DESC LIMIT 1)
+		) AS found ORDER BY found.seq DESC, found.id LIMIT 1`,
+		s.cluster, s.name, int64(min(seq, math.MaxInt64))).Scan(&rowSeq, &ns, &id)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, f, false, nil
+		return 0, message.Trace{}, false, nil
 	}
 	if err != nil {
-		return 0, f, false, explain("read the last rows", err)
+		return 0, message.Trace{}, false, explain("read the last rows", err)
 	}
-	return uint64(rowSeq), message.Fingerprint{Time: time.UnixMicro(micros), ID: string(id)}, true, nil
+	row.Time, row.ID, row.Named = time.Unix(0, ns), string(id), id != nil
+	return uint64(rowSeq), row, true, nil
 }

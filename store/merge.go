@@ -2,66 +2,100 @@ package store
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
 	"landfall/message"
 )
 
-// stage is the temporary table that rows are merged from: the columns of the
-// messages table without its constraints.
-const stage = "landfall_stage"
-
-// merge stores the messages whose id is not there yet, and notes those that
-// repeat an earlier one with the same subject and body as duplicates, a
-// statement for all of them. The others reuse an id: dead letters that say so.
-func (c *careful) merge(ctx context.Context, ms []message.Message) error {
-	if _, err := c.copyInto(ctx, pgx.Identifier{"pg_temp", stage}, ms); err != nil {
-		return err
-	}
-	rest := make([]*message.Message, len(ms))
-	for i := range ms {
-		rest[i] = &ms[i]
-	}
-	var err error
-	if c.repeating { // all of them, most likely: spare those the INSERT
-		if rest, err = c.noteRepeats(ctx, rest); err != nil {
-			return err
-		}
-	}
-	if rest, err = c.insertNew(ctx, rest); err != nil {
-		return err
-	}
-	if rest, err = c.noteRepeats(ctx, rest); err != nil {
-		return err
-	}
-	return c.setAsideReused(ctx, rest)
+// skipped are those of the messages that a merging walk skipped.
+func (c *careful) skipped(ctx context.Context, ms []*message.Message) ([]*message.Message, error) {
+	skipped, _, err := c.part(ctx, ms, `SELECT seq FROM pg_temp.`+skippedStage)
+	return skipped, err
 }
 
-// makeStage makes the stage, for the rest of the transaction: its columns are
-// always those that the messages table has now, and behind a transaction
-// pooler nothing else of ours outlives a transaction either. What has been
-// merged stays in it: every statement says which messages it is about.
-func (c *careful) makeStage(ctx context.Context) error {
-	_, err := c.conn.Exec(ctx, `CREATE TEMPORARY TABLE `+stage+` ON COMMIT DROP AS SELECT `+columnList+` FROM `+c.table.Sanitize()+` WITH NO DATA`)
-	return err
-}
-
-// insertNew makes rows of those staged messages whose id has none, and returns
-// the others.
-func (c *careful) insertNew(ctx context.Context, ms []*message.Message) ([]*message.Message, error) {
-	rest, err := c.settle(ctx, ms, `INSERT INTO `+c.table.Sanitize()+` (`+columnList+`)
-		SELECT `+columnList+` FROM pg_temp.`+stage+` JOIN unnest($1::bigint[]) AS one (seq) USING (seq) ORDER BY seq
-		ON CONFLICT (stream_id, msg_id) DO NOTHING RETURNING seq`)
+// lookAt looks at messages whose id has a row. Those that repeat it, with the
+// same subject and body, are noted as duplicates. For each it returns the
+// sequence of the row whose id it reuses for another message, or 0.
+func (c *careful) lookAt(ctx context.Context, skipped []*message.Message) (map[uint64]uint64, error) {
+	reused := make(map[uint64]uint64, len(skipped))
+	for _, m := range skipped {
+		reused[m.Seq] = 0
+	}
+	others, err := c.noteRepeats(ctx, skipped)
+	if err != nil || len(others) == 0 {
+		return reused, err
+	}
+	rows, err := c.rowsByID(ctx, others)
 	if err != nil {
 		return nil, err
 	}
-	if stored := len(ms) - len(rest); stored > 0 {
-		c.out.Rows += stored
-		c.streak.good()
+	for _, m := range others {
+		row, ok := rows[m.ID()]
+		switch {
+		case ok && row == m.Seq:
+			return nil, c.alreadyThere(nil)
+		case !ok || row > m.Seq:
+			return nil, c.discarded()
+		}
+		reused[m.Seq] = row
 	}
-	return rest, nil
+	return reused, nil
+}
+
+// noteEarly is noteRepeats where most messages repeat earlier ones, which are
+// spared the INSERT, and taken off the stage. A message that no row can hold
+// repeats none, even if what is compared is the same.
+func (c *careful) noteEarly(ctx context.Context, ms []*message.Message) ([]*message.Message, error) {
+	var able []*message.Message
+	for _, m := range ms {
+		if m.ID() != "" && canBeText(m) {
+			able = append(able, m)
+		}
+	}
+	left, err := c.noteRepeats(ctx, able)
+	if err != nil || len(left) == len(able) {
+		return ms, err
+	}
+	isLeft := make(map[uint64]bool, len(left))
+	for _, m := range left {
+		isLeft[m.Seq] = true
+	}
+	var noted []int64
+	var rest []*message.Message
+	for _, m := range ms {
+		if len(able) > 0 && able[0] == m {
+			able = able[1:]
+			if !isLeft[m.Seq] {
+				noted = append(noted, int64(m.Seq))
+				continue
+			}
+		}
+		rest = append(rest, m)
+	}
+	if len(rest) == 0 {
+		return nil, nil
+	}
+	_, err = c.conn.Exec(ctx, `DELETE FROM pg_temp.`+stage+` WHERE seq = ANY($1::bigint[])`, noted)
+	return rest, err
+}
+
+// canBeText tells that Postgres can hold as text what has to be text.
+func canBeText(m *message.Message) bool {
+	if !isText([]byte(m.Subject)) {
+		return false
+	}
+	for key, values := range m.Header {
+		if !isText([]byte(key)) {
+			return false
+		}
+		for _, v := range values {
+			if !isText([]byte(v)) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // noteRepeats notes those staged messages that repeat an earlier row as its
@@ -71,76 +105,49 @@ func (c *careful) insertNew(ctx context.Context, ms []*message.Message) ([]*mess
 // nothing of the stage, and would go through all the sequences again for every
 // match, read the whole table, or compile the statement for rows by the million.
 func (c *careful) noteRepeats(ctx context.Context, ms []*message.Message) ([]*message.Message, error) {
-	rest, err := c.settle(ctx, ms, `INSERT INTO landfall.duplicates (stream_id, seq, of_seq)
-		SELECT s.stream_id, s.seq, r.seq
-		FROM (SELECT * FROM pg_temp.`+stage+` JOIN unnest($1::bigint[]) AS one (seq) USING (seq) LIMIT cardinality($1::bigint[])) AS s
-		CROSS JOIN LATERAL (SELECT * FROM `+c.table.Sanitize()+` AS m WHERE m.stream_id = s.stream_id AND m.msg_id = s.msg_id LIMIT 1) AS r
-		WHERE r.seq < s.seq
-			AND convert_to(r.msg_id, 'UTF8') = convert_to(s.msg_id, 'UTF8')
-			AND convert_to(r.subject, 'UTF8') = convert_to(s.subject, 'UTF8')
-			AND coalesce(convert_to(r.content, 'UTF8'), r.content_bytes) = coalesce(convert_to(s.content, 'UTF8'), s.content_bytes)
-		RETURNING seq`)
-	if err != nil {
-		return nil, c.bookkeeping("note duplicates", err)
-	}
-	c.out.Duplicates += len(ms) - len(rest)
-	return rest, nil
-}
-
-// settle runs a statement that is given the messages' sequences and returns
-// those it settled; settle returns the messages that are left.
-func (c *careful) settle(ctx context.Context, ms []*message.Message, sql string) ([]*message.Message, error) {
 	if len(ms) == 0 {
 		return nil, nil
 	}
-	seqs := make([]int64, len(ms))
+	seqs, ids := make([]int64, len(ms)), make([]string, len(ms))
 	for i, m := range ms {
-		seqs[i] = int64(m.Seq)
+		seqs[i], ids[i] = int64(m.Seq), m.ID()
 	}
-	rows, err := c.conn.Query(ctx, sql, seqs)
+	noted, rest, err := c.part(ctx, ms, `INSERT INTO landfall.duplicates (stream_id, seq, of_seq)
+		SELECT s.stream_id, s.seq, r.seq
+		FROM (SELECT * FROM pg_temp.`+stage+` JOIN unnest($1::bigint[], $2::text[]) AS one (seq, id) USING (seq) LIMIT cardinality($1::bigint[])) AS s
+		CROSS JOIN LATERAL (SELECT * FROM `+c.table.Sanitize()+` AS m WHERE m.stream_id = s.stream_id AND m.msg_id = s.id LIMIT 1) AS r
+		WHERE r.seq < s.seq
+			AND convert_to(r.msg_id, 'UTF8') = s.msg_id
+			AND convert_to(r.subject, 'UTF8') = s.subject
+			AND coalesce(convert_to(r.content, 'UTF8'), r.content_bytes) = coalesce(s.content, s.content_bytes)
+		RETURNING seq`, seqs, ids)
 	if err != nil {
-		return nil, err
+		return nil, c.bookkeeping("note duplicates", err)
 	}
-	settled := make(map[uint64]bool, len(ms))
-	var seq int64
-	if _, err := pgx.ForEachRow(rows, []any{&seq}, func() error { settled[uint64(seq)] = true; return nil }); err != nil {
-		return nil, err
-	}
-	var rest []*message.Message
-	for _, m := range ms {
-		if !settled[m.Seq] {
-			rest = append(rest, m)
-		}
-	}
+	c.out.Duplicates += len(noted)
 	return rest, nil
 }
 
-// setAsideReused makes dead letters of messages whose id has a row with
-// another subject or body. A reused id is certainly the data, so it never
-// counts towards a pause.
-func (c *careful) setAsideReused(ctx context.Context, reused []*message.Message) error {
-	if len(reused) == 0 {
-		return nil
-	}
-	first, err := c.rowsByID(ctx, reused)
+// part runs a statement that returns sequences, and parts the messages in those
+// that it names and the others.
+func (c *careful) part(ctx context.Context, ms []*message.Message, sql string, args ...any) (named, others []*message.Message, err error) {
+	rows, err := c.conn.Query(ctx, sql, args...)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	for _, m := range reused {
-		row, ok := first[m.ID()]
-		switch {
-		case ok && row == m.Seq:
-			return c.alreadyThere(nil)
-		case !ok || row > m.Seq:
-			return c.discarded()
-		}
-		err := c.setAside(ctx, m, uniqueViolation,
-			fmt.Sprintf("message id %q already names another message: sequence %d of the stream", readable(m.ID()), row))
-		if err != nil {
-			return err
+	is := make(map[uint64]bool, len(ms))
+	var seq int64
+	if _, err := pgx.ForEachRow(rows, []any{&seq}, func() error { is[uint64(seq)] = true; return nil }); err != nil {
+		return nil, nil, err
+	}
+	for _, m := range ms {
+		if is[m.Seq] {
+			named = append(named, m)
+		} else {
+			others = append(others, m)
 		}
 	}
-	return nil
+	return named, others, nil
 }
 
 // rowsByID returns the sequences of the rows that hold the messages' ids, or

@@ -27,6 +27,9 @@ const (
 // nothing: whatever Postgres would refuse is written as it is, so that
 // Postgres refuses it and says why.
 func (s *Stream) Encode(dst []byte, m *message.Message) []byte {
+	if s.own != nil {
+		return s.own.encode(dst, m)
+	}
 	return appendRow(dst, s.id, m)
 }
 

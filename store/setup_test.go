@@ -77,7 +77,7 @@ func TestRights(t *testing.T) {
 		GRANT TEMPORARY ON DATABASE ` + name + ` TO ` + role + `;
 		GRANT USAGE ON SCHEMA landfall TO ` + role + `;
 		GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA landfall TO ` + role + `;
-		GRANT DELETE ON landfall.marks TO ` + role + `;
+		GRANT DELETE ON landfall.marks, landfall.batches TO ` + role + `;
 		GRANT SELECT, INSERT ON messages TO ` + role)
 	d.afterwards(`DROP OWNED BY `+role, `DROP USER `+role)
 	c := d.config()

@@ -38,7 +38,9 @@ type Store struct {
 	probe   *pgxpool.Pool // one session for Ping, which must not wait for busy streams
 	asking  *pgxpool.Pool // for receipts, which no stream is to wait for
 	cluster string
-	table   pgx.Identifier // the messages table
+	table   pgx.Identifier            // the messages table
+	tables  map[string]*cluster.Table // of streams that fill one of the user's own
+	keep    time.Duration             // how long rows of the messages table stay; 0: for ever
 }
 
 // Open prepares connections for the cluster's node; it does not connect, so
@@ -50,7 +52,12 @@ func Open(c *cluster.Config, node string) (*Store, error) {
 	}
 	configure(cfg, applicationName(c.Name, node), len(c.Streams))
 	schema, name := splitTable(c.MessagesTable)
-	s := &Store{cluster: c.Name, table: pgx.Identifier{schema, name}}
+	s := &Store{cluster: c.Name, table: pgx.Identifier{schema, name}, tables: map[string]*cluster.Table{}, keep: c.Keep}
+	for _, st := range c.Streams {
+		if st.Table != nil {
+			s.tables[st.Name] = st.Table
+		}
+	}
 	for pool, sessions := range map[**pgxpool.Pool]int32{&s.pool: cfg.MaxConns, &s.probe: 1, &s.asking: askingSessions} {
 		own := cfg.Copy()
 		own.MaxConns = sessions
@@ -84,7 +91,11 @@ func (s *Store) Ping(ctx context.Context) error {
 // Stream returns the writer of one of the cluster's streams. A Stream is used
 // by one goroutine at a time; Encode may run beside the other methods.
 func (s *Store) Stream(name string) *Stream {
-	return &Stream{Store: s, name: name}
+	st := &Stream{Store: s, name: name}
+	if t := s.tables[name]; t != nil {
+		st.own = &own{table: t}
+	}
+	return st
 }
 
 // Stream reads and moves one stream's cursor, and stores its messages.
@@ -94,8 +105,11 @@ type Stream struct {
 	id     int64  // landfall.streams.id of the incarnation being written
 	idKey  string // name of the unique constraint on message ids
 	pkey   string // name of the primary key
+	own    *own   // nil: it fills the messages table
 	streak streak // failures in a row, across batches
 	waits  int    // lock timeouts in a row on the cursor, see countWaits
+
+	accepted int64 // bad messages up to here are the data, as somebody has said: see Accept
 
 	repeating bool // the last batch had duplicates in it, see write
 }

@@ -1,6 +1,12 @@
 package store
 
-import "github.com/jackc/pgx/v5/pgconn"
+import (
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"landfall/message"
+)
 
 // streakLimit is how many messages in a row may fail alike before it is
 // taken for the set-up (a missing partition, a trigger, a wrong column)
@@ -40,3 +46,29 @@ func (s *streak) bad(f failure) (limit bool) {
 
 // good ends the streak.
 func (s *streak) good() { *s = streak{} }
+
+// tooMany counts a bad message, and tells whether so many before it failed
+// alike that it must be the set-up, unless somebody has said that it is the
+// data.
+func (c *careful) tooMany(m *message.Message, f failure) bool {
+	if m.Seq <= uint64(max(c.accepted, 0)) {
+		c.streak.good()
+		return false
+	}
+	if !c.streak.bad(f) {
+		return false
+	}
+	c.Stream.streak = c.streak // the one thing that outlives the rollback
+	return true
+}
+
+// alike is the error then. m is the last of those messages, and refused what
+// was said of it.
+func (c *careful) alike(m *message.Message, look string, refused error) error {
+	return &message.SetupError{
+		Reason: fmt.Sprintf("%d messages in a row or more fail alike, the last at sequence %d", streakLimit, m.Seq),
+		Advice: fmt.Sprintf("so it is hardly the data: %s; if it is the data, app dead-letters accept %s makes dead letters of them", look, c.name),
+		Err:    refused,
+		Alike:  true,
+	}
+}

@@ -42,6 +42,11 @@ func (s *Stream) Trim(ctx context.Context, cur message.Cursor, window time.Durat
 		if err != nil {
 			return err
 		}
+		_, err = conn.Exec(ctx, `DELETE FROM landfall.batches WHERE last_seq < $3
+			AND stream_id IN (SELECT id FROM landfall.streams WHERE cluster = $1 AND name = $2)`, s.cluster, s.name, expired)
+		if err != nil {
+			return err
+		}
 		failed = trim(ctx, uint64(seq), uint64(expired))
 		return nil
 	})

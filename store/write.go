@@ -40,6 +40,9 @@ func (s *Stream) write(ctx context.Context, cur message.Cursor, b *message.Batch
 		return message.Outcome{}, explain("connect to Postgres", err)
 	}
 	defer conn.Release()
+	if s.own != nil {
+		return s.writeOwn(ctx, conn, cur, b)
+	}
 	merging := s.repeating
 	if !merging && len(b.Messages) <= smallBatch {
 		// What Postgres refuses here COPY tells apart.
@@ -95,8 +98,8 @@ func (s *Stream) copyBatch(ctx context.Context, conn *pgxpool.Conn, cur message.
 func (s *Stream) begin(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor) error {
 	var seq int64
 	batch := beginWith()
-	batch.Queue(`SELECT last_seq FROM landfall.streams WHERE id = $1 AND incarnation::text = $2 FOR UPDATE`, cur.StreamID, cur.Incarnation).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&seq) })
+	batch.Queue(`SELECT last_seq, coalesce(accept_bad_through, 0) FROM landfall.streams WHERE id = $1 AND incarnation::text = $2 FOR UPDATE`, cur.StreamID, cur.Incarnation).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&seq, &s.accepted) })
 	err := conn.SendBatch(ctx, batch).Close()
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -120,10 +123,15 @@ func beginWith() *pgx.Batch {
 // commit moves the cursor to the last message and commits, in one round trip.
 func (s *Stream) commit(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, last *message.Message) (message.Cursor, error) {
 	next := message.Cursor{StreamID: cur.StreamID, Incarnation: cur.Incarnation, Seq: last.Seq, Last: last.Fingerprint()}
-	batch := &pgx.Batch{}
+	return next, s.commitWith(ctx, conn, next, &pgx.Batch{})
+}
+
+// commitWith moves the cursor to next and commits, behind the batch's
+// statements, in one round trip.
+func (s *Stream) commitWith(ctx context.Context, conn *pgxpool.Conn, next message.Cursor, batch *pgx.Batch) error {
 	batch.Queue(`UPDATE landfall.streams SET last_seq = $2, last_time = $3, last_msg_id = $4, updated_at = now() WHERE id = $1`,
-		cur.StreamID, int64(next.Seq), next.Last.Time.UnixNano(), idBytes(next.Last.ID))
-	return next, s.finish(ctx, conn, batch)
+		next.StreamID, int64(next.Seq), next.Last.Time.UnixNano(), idBytes(next.Last.ID))
+	return s.finish(ctx, conn, batch)
 }
 
 // finish sends the batch's statements with a COMMIT behind them. A COMMIT of
