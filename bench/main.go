@@ -60,6 +60,7 @@ type line struct {
 func lines() []line {
 	return []line{
 		{"drain", "a backlog into Postgres", measureDrain},
+		{"tables", "append and upsert into twelve columns", measureTables},
 		{"steady", "publish and store at once", measureSteady},
 		{"ndjson", "batches over HTTP", measureNDJSON},
 		{"single", "single messages over HTTP, 64 callers", measureSingle},
@@ -67,6 +68,8 @@ func lines() []line {
 		{"stored", "ack=stored over HTTP", measureStored},
 		{"failover", "kill -9 and SIGTERM", measureFailover},
 		{"cost", "CPU time and memory", measureCost},
+		{"sizes", "bodies from 64 bytes to 256 KiB", measureSizes},
+		{"growth", "more streams, a large table, an old snapshot", measureGrowth},
 	}
 }
 

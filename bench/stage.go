@@ -31,7 +31,8 @@ type stage struct {
 }
 
 // startStage starts everything anew, so that no line sees another's traces.
-func startStage(ctx context.Context, o drill.Options) (_ *stage, err error) {
+// The tables are made before the nodes look for them.
+func startStage(ctx context.Context, o drill.Options, tables ...string) (_ *stage, err error) {
 	s := &stage{}
 	defer func() {
 		if err != nil {
@@ -47,6 +48,14 @@ func startStage(ctx context.Context, o drill.Options) (_ *stage, err error) {
 	if s.pg, err = pgserver.Start(ctx, pgserver.Options{Settings: map[string]string{"max_wal_size": "4GB"}}); err != nil {
 		return nil, err
 	}
+	if s.db, err = pgxpool.New(ctx, s.pg.URL()); err != nil {
+		return nil, err
+	}
+	for _, table := range tables {
+		if _, err = s.db.Exec(ctx, table); err != nil {
+			return nil, err
+		}
+	}
 	o.DatabaseURL, o.MaxBytes = s.pg.URL(), "8GiB"
 	if s.cluster, err = drill.NewCluster(o); err != nil {
 		return nil, err
@@ -60,9 +69,6 @@ func startStage(ctx context.Context, o drill.Options) (_ *stage, err error) {
 		return nil, err
 	}
 	if err = s.watch.AwaitCursor(up, drill.Stream, 0, upWithin); err != nil {
-		return nil, err
-	}
-	if s.db, err = pgxpool.New(ctx, s.pg.URL()); err != nil {
 		return nil, err
 	}
 	if s.nc, err = s.cluster.Dial("bench"); err != nil {
@@ -100,16 +106,22 @@ func (s *stage) close() {
 	}
 }
 
-// publishAsync fills a stream through the client port as fast as nats.go goes,
-// with ids, and returns messages a second, the last acknowledgement included.
+// publishAsync is publishEach of n messages alike.
 func (s *stage) publishAsync(ctx context.Context, subject string, n, size int) (float64, error) {
-	body, run := text(size), nats.NewInbox()
+	body := text(size)
+	return s.publishEach(ctx, subject, n, func(int) []byte { return body })
+}
+
+// publishEach fills a stream through the client port as fast as nats.go goes,
+// with ids, and returns messages a second, the last acknowledgement included.
+func (s *stage) publishEach(ctx context.Context, subject string, n int, body func(i int) []byte) (float64, error) {
+	run := nats.NewInbox()
 	var failed error
 	var once sync.Once
 	began := time.Now()
 	acks := make([]jetstream.PubAckFuture, 0, n)
 	for i := range n {
-		ack, err := s.js.PublishMsgAsync(&nats.Msg{Subject: subject, Data: body, Header: nats.Header{
+		ack, err := s.js.PublishMsgAsync(&nats.Msg{Subject: subject, Data: body(i), Header: nats.Header{
 			jetstream.MsgIDHeader: {fmt.Sprintf("%s/%d", run, i)}}}, jetstream.WithStallWait(10*time.Second))
 		if err != nil {
 			return 0, fmt.Errorf("publish: %w", err)

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
+
+	"landfall/drill"
+)
+
+func measureGrowth(ctx context.Context, o *options, p *progress) ([]row, error) {
+	rows, err := measureStreams(ctx, o, p)
+	if err != nil {
+		return nil, err
+	}
+	s, err := startStage(ctx, drill.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	large := row{Line: "drain into a table of " + number(float64(o.scaled(10_000_000))) + " rows", Unit: "rows/s", Beside: "into an empty one"}
+	snapshot := row{Line: "drain beside a snapshot that has seen 500,000 commits", Unit: "rows/s", Beside: "without one",
+		Note: "of the cursor: what an hour of 140 commits a second leaves behind"}
+	for range min(3, o.rounds) {
+		empty, err := s.drain(ctx, drill.Stream, "messages.bench", o.messages, o.size)
+		if err != nil {
+			return nil, err
+		}
+		large.Limit, snapshot.Limit = append(large.Limit, empty), append(snapshot.Limit, empty)
+	}
+	if snapshot.Subject, err = s.besideSnapshot(ctx, o); err != nil {
+		return nil, err
+	}
+	p.say("beside an old snapshot %s rows/s, without %s", number(snapshot.Subject.median()), number(snapshot.Limit.median()))
+	if large.Subject, err = s.intoLarge(ctx, o); err != nil {
+		return nil, err
+	}
+	p.say("into a large table %s rows/s, into an empty one %s", number(large.Subject.median()), number(large.Limit.median()))
+	return append(rows, large, snapshot), nil
+}
+
+// measureStreams drains and publishes with several streams at once.
+func measureStreams(ctx context.Context, o *options, p *progress) ([]row, error) {
+	var rows []row
+	var one float64
+	for _, streams := range []int{1, 2, 4} {
+		s, err := startStage(ctx, drill.Options{Streams: moreStreams(streams - 1)})
+		if err != nil {
+			return nil, err
+		}
+		published, drained, err := s.severalStreams(ctx, o, streams)
+		s.close()
+		if err != nil {
+			return nil, fmt.Errorf("%d streams: %w", streams, err)
+		}
+		if streams == 1 {
+			one = drained.median()
+		}
+		p.say("%d streams: publish and store %s msg/s, drain %s rows/s", streams, number(published.median()), number(drained.median()))
+		rows = append(rows,
+			row{Line: fmt.Sprintf("publish and store, %d streams at once", streams), Unit: "msg/s", Subject: published},
+			row{Line: fmt.Sprintf("drain, %d streams at once", streams), Unit: "rows/s", Subject: drained, Beside: "one stream", Limit: series{one}})
+	}
+	return rows, nil
+}
+
+// streamNames are the names of so many streams beside the usual one.
+func streamNames(n int) []string {
+	var names []string
+	for i := range n {
+		names = append(names, fmt.Sprintf("MORE%d", i+1))
+	}
+	return names
+}
+
+// moreStreams are they in cluster.yaml. All go into the one table.
+func moreStreams(n int) []string {
+	var lines []string
+	for _, name := range streamNames(n) {
+		lines = append(lines, fmt.Sprintf("%s: { subjects: [\"%s.>\"], max_bytes: 2GiB }", name, strings.ToLower(name)))
+	}
+	return lines
+}
+
+func (s *stage) severalStreams(ctx context.Context, o *options, streams int) (published, drained series, err error) {
+	names := append([]string{drill.Stream}, streamNames(streams-1)...)
+	each := o.messages / streams
+	for range min(3, o.rounds) {
+		if _, err := s.db.Exec(ctx, "TRUNCATE public.messages"); err != nil {
+			return nil, nil, err
+		}
+		began := time.Now()
+		if err := s.onAll(ctx, names, func(ctx context.Context, name string) error {
+			if _, err := s.publishAsync(ctx, strings.ToLower(name)+".bench", each, o.size); err != nil {
+				return err
+			}
+			return s.settle(ctx, name)
+		}); err != nil {
+			return nil, nil, err
+		}
+		published = append(published, float64(each*streams)/time.Since(began).Seconds())
+		rate, err := s.drainAll(ctx, names, each, o.size)
+		if err != nil {
+			return nil, nil, err
+		}
+		drained = append(drained, rate)
+	}
+	return published, drained, nil
+}
+
+func (s *stage) onAll(ctx context.Context, names []string, do func(context.Context, string) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, name := range names {
+		g.Go(func() error { return do(ctx, name) })
+	}
+	return g.Wait()
+}
+
+// drainAll has all streams drain at once, from the moment that the cursors are
+// let go of.
+func (s *stage) drainAll(ctx context.Context, names []string, each, size int) (float64, error) {
+	if _, err := s.db.Exec(ctx, "TRUNCATE public.messages"); err != nil {
+		return 0, err
+	}
+	var began time.Time
+	err := pgx.BeginFunc(ctx, s.db, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "LOCK TABLE landfall.streams IN EXCLUSIVE MODE"); err != nil {
+			return err
+		}
+		err := s.onAll(ctx, names, func(ctx context.Context, name string) error {
+			_, err := s.publishAsync(ctx, strings.ToLower(name)+".bench", each, size)
+			return err
+		})
+		began = time.Now()
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	if err := s.onAll(ctx, names, s.settle); err != nil {
+		return 0, err
+	}
+	return float64(each*len(names)) / time.Since(began).Seconds(), nil
+}
+
+// besideSnapshot drains while a transaction stays open that keeps Postgres from
+// clearing away the cursor's old versions.
+func (s *stage) besideSnapshot(ctx context.Context, o *options) (series, error) {
+	old, err := s.db.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = old.Rollback(context.WithoutCancel(ctx)) }()
+	if _, err := old.Exec(ctx, "SELECT count(*) FROM landfall.streams"); err != nil {
+		return nil, err
+	}
+	// As the sink's own updates: a transaction each, none of them of a column
+	// that has an index.
+	_, err = s.db.Exec(ctx, fmt.Sprintf(`DO $$ BEGIN FOR i IN 1 .. %d LOOP
+		UPDATE landfall.streams SET updated_at = clock_timestamp(); COMMIT; END LOOP; END $$`, o.scaled(500_000)), pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		return nil, err
+	}
+	var rates series
+	for range min(3, o.rounds) {
+		rate, err := s.drainInto(ctx, drill.Stream, func() error {
+			_, err := s.publishAsync(ctx, "messages.bench", o.messages, o.size)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		rates = append(rates, rate)
+	}
+	return rates, nil
+}
+
+// intoLarge drains into a table that holds many rows, whose ids are spread
+// like those of real messages.
+func (s *stage) intoLarge(ctx context.Context, o *options) (series, error) {
+	_, err := s.db.Exec(ctx, fmt.Sprintf(`INSERT INTO public.messages (stream_id, seq, subject, content, msg_id, published_at)
+		SELECT -1, n, 'messages.bench', repeat('x', %d), md5(n::text), now() FROM generate_series(1, %d) AS n`, o.size, o.scaled(10_000_000)))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.db.Exec(ctx, "CHECKPOINT"); err != nil {
+		return nil, err
+	}
+	var rates series
+	for range min(3, o.rounds) {
+		rate, err := s.drainInto(ctx, drill.Stream, func() error {
+			_, err := s.publishAsync(ctx, "messages.bench", o.messages, o.size)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		rates = append(rates, rate)
+	}
+	return rates, nil
+}
