@@ -11,7 +11,7 @@ import (
 // A batch is as large as what came while the one before it was committed, up
 // to these.
 const (
-	maxRows  = 5000
+	maxRows  = 20_000
 	maxBytes = 8 << 20
 )
 

@@ -146,7 +146,7 @@ func TestPostgresAbsentAtStart(t *testing.T) {
 // What a transaction may meet, at each of the first ones of a sink and in
 // the middle of the flow.
 func TestTransactionFails(t *testing.T) {
-	for name, bad := range map[string]fault{"refused": refused, "answer lost": lost, "ghost": ghost, "setup": setup} {
+	for name, bad := range map[string]fault{"refused": refused, "answer lost": lost, "ghost": ghost, "late": late, "setup": setup} {
 		for _, before := range []int{0, 1, 2, 5} {
 			t.Run(name, func(t *testing.T) {
 				inWorld(t, options{rows: 10}, func(t *testing.T, w *world) {

@@ -25,6 +25,8 @@ const (
 	rowGone          decision = "fence: the cursor's row is gone"
 	waited           decision = "two at once: one waits for the other's transaction"
 	lateBatch        decision = "two at once: a batch of a node that lost the lead"
+	cameLate         decision = "two at once: a batch comes when its client has given up, and is stored"
+	cameTooLate      decision = "two at once: a batch comes when its client has given up, and is refused"
 	entryFenced      decision = "two at once: an entry meets the fence"
 	enteredAlready   decision = "two at once: another node entered the incarnation first"
 	movedIdle        decision = "restored: noticed while idle"
@@ -71,7 +73,7 @@ const (
 func decisions() []decision {
 	return []decision{
 		activated, lower, higher, looked,
-		fenced, gapFenced, rowGone, waited, lateBatch, entryFenced, enteredAlready, movedIdle, restoredUnderWay,
+		fenced, gapFenced, rowGone, waited, lateBatch, cameLate, cameTooLate, entryFenced, enteredAlready, movedIdle, restoredUnderWay,
 		unknownBatchYes, unknownBatchNo, unknownGapYes, unknownGapNo, unknownEntryYes, unknownEntryNo,
 		deadLetter, reusedID, duplicate, pausedAlike, paused, outageBegan, storingAgain, halved,
 		enteredFirst, enteredNew, enteredBehind, tailLostSeen, overruled,

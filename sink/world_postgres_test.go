@@ -76,6 +76,7 @@ const (
 	lost          // the answer to COMMIT is lost: stored
 	ghost         // the connection dies, and the server commits two seconds later
 	hangs         // no answer until the store gives up: nothing stored
+	late          // the connection dies, and what was sent in one piece, COMMIT and all, comes to the server three seconds later
 	setup         // a right is missing
 )
 

@@ -7,6 +7,10 @@ import (
 	"landfall/message"
 )
 
+// smallBatch is how many messages go to Postgres in one piece; fewer than the
+// real store's, so that larger batches occur.
+const smallBatch = 3
+
 // store is a node's Store.
 type store struct {
 	*node
@@ -46,7 +50,7 @@ func (s store) Begin(ctx context.Context, newest message.Cursor, incarnation str
 	}
 	var now *row
 	s.do(func() { now = s.pg.newest() })
-	err := s.transact(ctx, transaction{"entry", now, func() error { return s.allowsEntry(newest, incarnation) }, func() { s.insert(incarnation, start, last) }})
+	err := s.transact(ctx, transaction{"entry", false, now, func() error { return s.allowsEntry(newest, incarnation) }, func() { s.insert(incarnation, start, last) }})
 	if err != nil {
 		return message.Cursor{}, err
 	}
@@ -109,7 +113,7 @@ func (s store) write(ctx context.Context, cur message.Cursor, b *message.Batch) 
 	last := &b.Messages[len(b.Messages)-1]
 	next := message.Cursor{StreamID: cur.StreamID, Incarnation: cur.Incarnation, Seq: last.Seq, Last: last.Fingerprint()}
 	var to settled
-	err = s.transact(ctx, transaction{"batch", r, func() (err error) {
+	err = s.transact(ctx, transaction{"batch", len(b.Messages) <= smallBatch, r, func() (err error) {
 		if err = s.allows(r, cur, b, records); err == nil {
 			to, err = s.settle(r, records)
 		}
@@ -173,7 +177,7 @@ func (s store) RecordGap(ctx context.Context, cur message.Cursor, to uint64) (me
 		return message.Cursor{}, message.ErrMoved
 	}
 	next := message.Cursor{StreamID: cur.StreamID, Incarnation: cur.Incarnation, Seq: to}
-	err := s.transact(ctx, transaction{"gap", r, func() error {
+	err := s.transact(ctx, transaction{"gap", false, r, func() error {
 		if r.cursor.Seq != cur.Seq {
 			s.decided(gapFenced)
 			return message.ErrMoved

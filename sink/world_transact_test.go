@@ -46,6 +46,7 @@ func (s store) acquire(ctx context.Context, r *row) (release func(), err error) 
 // transaction is one that moves a cursor or enters one.
 type transaction struct {
 	what  string
+	whole bool         // all of it is sent at once
 	row   *row         // locked
 	check func() error // in do; an error rolls back
 	apply func()       // in do
@@ -66,11 +67,18 @@ func (s store) attempt(ctx context.Context, tx transaction) error {
 		epoch = s.pg.epoch
 		s.judgeTransaction(s.p, tx)
 	})
+	due, took := s.meets()
+	if due == late && !tx.whole {
+		due = ghost
+	}
+	if due == late {
+		s.ghosts.Go(func() { s.arriveLate(tx, epoch) })
+		return errLost
+	}
 	release, err := s.acquire(ctx, tx.row)
 	if err != nil {
 		return err
 	}
-	due, took := s.meets()
 	commit := func() error { return s.commit(tx, epoch, due) }
 	orphan := func() { // the server goes on without the client
 		s.ghosts.Go(func() {
@@ -111,6 +119,27 @@ func (s store) attempt(ctx context.Context, tx transaction) error {
 		return err
 	}
 	return commit()
+}
+
+// arriveLate carries out a transaction whose client has given up. Until it
+// comes it has locked nothing.
+func (s store) arriveLate(tx transaction, epoch int) {
+	wait(context.Background(), 3*time.Second)
+	select {
+	case tx.row.lock <- struct{}{}:
+	case <-time.After(5 * time.Second):
+		return
+	}
+	defer func() { <-tx.row.lock }()
+	err := s.commit(tx, epoch, late)
+	s.unheard(tx, err)
+	s.do(func() {
+		if err == nil {
+			s.decided(cameLate)
+		} else if errors.Is(err, message.ErrMoved) {
+			s.decided(cameTooLate)
+		}
+	})
 }
 
 // meets is what befalls the next transaction, and how long it takes.

@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"landfall/message"
@@ -15,53 +15,69 @@ import (
 // INSERT. Beyond it COPY, which takes three, is faster: see BenchmarkSmall.
 const smallBatch = 50
 
-// insertBatch is the fast path of a small batch: fence, rows and cursor in one
-// statement, and the whole transaction in one round trip. It cannot say more
-// of an error than that there is one: COPY finds out which.
+// insertBatch stores a small batch in one round trip: fence, rows, cursor,
+// COMMIT. What Postgres refuses it does not tell apart.
 func (s *Stream) insertBatch(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
-	last := &b.Messages[len(b.Messages)-1]
-	next := message.Cursor{StreamID: cur.StreamID, Incarnation: cur.Incarnation, Seq: last.Seq, Last: last.Fingerprint()}
+	insertion, err := s.prepareInsertion(ctx, conn)
+	if err != nil {
+		return message.Outcome{}, err
+	}
+	next := behind(cur, &b.Messages[len(b.Messages)-1])
 	r := columnsOf(b.Messages)
-	var moved bool
-	batch := beginWith()
-	batch.Queue(s.insertion(), cur.StreamID, cur.Incarnation, int64(cur.Seq), int64(next.Seq), next.Last.Time.UnixNano(), idBytes(next.Last.ID),
-		r.seqs, r.subjects, r.texts, r.bodies, r.headers, r.ids, r.times).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&moved) })
-	var tag pgconn.CommandTag
-	batch.Queue("COMMIT").Exec(func(t pgconn.CommandTag) error { tag = t; return nil })
-	err := conn.SendBatch(ctx, batch).Close()
-	switch {
-	case err != nil:
+	batch, fence := s.beginFenced(cur)
+	batch.Queue(insertion, cur.StreamID, cur.Incarnation, int64(cur.Seq), r.seqs, r.subjects, r.texts, r.bodies, r.headers, r.ids, r.times)
+	queueCursor(batch, next)
+	if err := fence.passed(sendCommitted(ctx, conn, batch)); errors.Is(err, message.ErrMoved) {
+		return message.Outcome{}, s.abort(ctx, conn, "", err)
+	} else if err != nil {
 		return message.Outcome{}, s.abort(ctx, conn, "insert into "+s.table.Sanitize(), err)
-	case tag.String() != "COMMIT":
-		return message.Outcome{}, fmt.Errorf("commit: Postgres answered %s", tag)
-	case !moved:
-		return message.Outcome{}, message.ErrMoved
 	}
 	return message.Outcome{Cursor: next, Rows: len(b.Messages)}, nil
 }
 
-// insertion moves the cursor if it stands where it should, and only then
-// inserts. The row's lock is taken by the UPDATE, which looks again at a cursor
-// that another transaction has moved meanwhile. A row that a trigger discards
-// is a division by zero: the COMMIT behind it must not happen.
+// prepareInsertion returns the name under which the connection knows the
+// statement. To prepare it takes a lock on the table, for which one waits no
+// longer than for any other: pgx would prepare it before the transaction.
+func (s *Stream) prepareInsertion(ctx context.Context, conn *pgxpool.Conn) (string, error) {
+	name := "landfall insertion " + s.table.Sanitize()
+	known := conn.Conn().PgConn().CustomData()
+	if _, ok := known[name]; ok {
+		return name, nil
+	}
+	doing := "prepare to insert into " + s.table.Sanitize()
+	if err := conn.SendBatch(ctx, beginWith()).Close(); err != nil {
+		return "", s.abort(ctx, conn, doing, err)
+	}
+	if _, err := conn.Conn().Prepare(ctx, name, s.insertion()); err != nil {
+		return "", s.abort(ctx, conn, doing, err)
+	}
+	if err := s.finish(ctx, conn, &pgx.Batch{}); err != nil {
+		return "", err
+	}
+	known[name] = true
+	return name, nil
+}
+
+// insertion inserts rows from arrays. Nobody looks at what the fence says
+// before the COMMIT is sent, nor at how many rows were inserted: so where the
+// cursor stands elsewhere, or a trigger has discarded a row, it divides by
+// zero, and there is nothing to commit. The cursor's row is locked by then.
 func (s *Stream) insertion() string {
-	return `WITH moved AS (
-		UPDATE landfall.streams SET last_seq = $4, last_time = $5, last_msg_id = $6, updated_at = now()
-		WHERE id = $1 AND incarnation = $2::text::uuid AND last_seq = $3 RETURNING id
-	), stored AS (
+	return `WITH stored AS (
 		INSERT INTO ` + s.table.Sanitize() + ` (` + columnList + `)
-		SELECT moved.id, r.seq, r.subject, r.content, r.content_bytes, r.headers::jsonb, r.msg_id, timestamptz '1970-01-01 00:00:00Z' + r.published_at * interval '1 microsecond'
-		FROM moved CROSS JOIN unnest($7::bigint[], $8::text[], $9::text[], $10::bytea[], $11::text[], $12::text[], $13::bigint[])
+		SELECT $1, seq, subject, content, content_bytes, headers::jsonb, msg_id, published_at
+		FROM unnest($4::bigint[], $5::text[], $6::text[], $7::bytea[], $8::text[], $9::text[], $10::timestamptz[])
 			AS r (seq, subject, content, content_bytes, headers, msg_id, published_at)
 		RETURNING 1
 	)
-	SELECT (SELECT count(*) FROM moved) = 1 AND 1 / ((SELECT count(*) FROM stored) = cardinality($7))::integer = 1`
+	SELECT 1 / (count(*) = cardinality($4) AND EXISTS (
+		SELECT FROM landfall.streams WHERE id = $1 AND incarnation::text = $2 AND last_seq = $3))::integer FROM stored`
 }
 
 // columnar are messages as the columns of their rows.
 type columnar struct {
-	seqs, times         []int64
+	seqs                []int64
+	times               []time.Time
 	subjects            []string
 	texts, headers, ids []*string
 	bodies              [][]byte
@@ -70,13 +86,13 @@ type columnar struct {
 func columnsOf(ms []message.Message) columnar {
 	n := len(ms)
 	c := columnar{
-		seqs: make([]int64, n), times: make([]int64, n), subjects: make([]string, n),
+		seqs: make([]int64, n), times: make([]time.Time, n), subjects: make([]string, n),
 		texts: make([]*string, n), headers: make([]*string, n), ids: make([]*string, n), bodies: make([][]byte, n),
 	}
 	var headers []byte
 	for i := range ms {
 		m := &ms[i]
-		c.seqs[i], c.times[i], c.subjects[i] = int64(m.Seq), m.Time.UnixMicro(), m.Subject
+		c.seqs[i], c.times[i], c.subjects[i] = int64(m.Seq), m.Time, m.Subject
 		if isText(m.Data) {
 			text := string(m.Data)
 			c.texts[i] = &text

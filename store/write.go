@@ -44,18 +44,8 @@ func (s *Stream) write(ctx context.Context, cur message.Cursor, b *message.Batch
 		return s.writeOwn(ctx, conn, cur, b)
 	}
 	merging := s.repeating
-	if !merging && len(b.Messages) <= smallBatch {
-		// What Postgres refuses here COPY tells apart.
-		out, err := s.insertBatch(ctx, conn, cur, b)
-		if err == nil {
-			s.streak.good()
-		}
-		if err == nil || errors.Is(err, message.ErrMoved) || classify(err) == outage {
-			return out, err
-		}
-	}
 	if !merging {
-		out, err := s.copyBatch(ctx, conn, cur, b)
+		out, err := s.writeFast(ctx, conn, cur, b)
 		if err == nil {
 			s.streak.good()
 		}
@@ -76,7 +66,19 @@ func (s *Stream) write(ctx context.Context, cur message.Cursor, b *message.Batch
 	return out, err
 }
 
-// copyBatch is the fast path: fence, COPY, cursor, COMMIT.
+// writeFast takes for granted that all rows are good and new.
+func (s *Stream) writeFast(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
+	if len(b.Messages) > smallBatch {
+		return s.copyBatch(ctx, conn, cur, b)
+	}
+	out, err := s.insertBatch(ctx, conn, cur, b)
+	if err == nil || errors.Is(err, message.ErrMoved) || classify(err) == outage || isUniqueViolation(err) {
+		return out, err
+	}
+	return s.copyBatch(ctx, conn, cur, b) // which tells apart what Postgres refuses
+}
+
+// copyBatch takes three round trips: fence, COPY, cursor and COMMIT.
 func (s *Stream) copyBatch(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
 	if err := s.begin(ctx, conn, cur); err != nil {
 		return message.Outcome{}, err
@@ -96,20 +98,42 @@ func (s *Stream) copyBatch(ctx context.Context, conn *pgxpool.Conn, cur message.
 // so that of two sinks only one goes on, and it must stand where the caller
 // believes. It is one round trip.
 func (s *Stream) begin(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor) error {
-	var seq int64
-	batch := beginWith()
-	batch.Queue(`SELECT last_seq, coalesce(accept_bad_through, 0) FROM landfall.streams WHERE id = $1 AND incarnation::text = $2 FOR UPDATE`, cur.StreamID, cur.Incarnation).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&seq, &s.accepted) })
-	err := conn.SendBatch(ctx, batch).Close()
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return s.abort(ctx, conn, "", message.ErrMoved) // restored to before the stream was known
-	case err != nil:
+	batch, fence := s.beginFenced(cur)
+	if err := fence.passed(conn.SendBatch(ctx, batch).Close()); errors.Is(err, message.ErrMoved) {
+		return s.abort(ctx, conn, "", err)
+	} else if err != nil {
 		return s.abort(ctx, conn, "lock the cursor", err)
-	case uint64(seq) != cur.Seq:
-		return s.abort(ctx, conn, "", message.ErrMoved)
 	}
 	return nil
+}
+
+// fence is what the fence of a transaction found.
+type fence struct {
+	moved bool // the cursor stands elsewhere
+}
+
+// beginFenced queues the start of a transaction and the fence.
+func (s *Stream) beginFenced(cur message.Cursor) (*pgx.Batch, *fence) {
+	f := &fence{}
+	batch := beginWith()
+	batch.Queue(`SELECT last_seq, coalesce(accept_bad_through, 0) FROM landfall.streams WHERE id = $1 AND incarnation::text = $2 FOR UPDATE`, cur.StreamID, cur.Incarnation).
+		QueryRow(func(row pgx.Row) error {
+			var seq int64
+			err := row.Scan(&seq, &s.accepted)
+			// No row: Postgres was restored to before the stream was known.
+			f.moved = errors.Is(err, pgx.ErrNoRows) || err == nil && uint64(seq) != cur.Seq
+			return err
+		})
+	return batch, f
+}
+
+// passed is message.ErrMoved if the cursor stands elsewhere, else err, which is
+// how the batch with the fence went.
+func (f *fence) passed(err error) error {
+	if f.moved {
+		return message.ErrMoved
+	}
+	return err
 }
 
 // beginWith queues the start of every transaction of ours.
@@ -122,28 +146,45 @@ func beginWith() *pgx.Batch {
 
 // commit moves the cursor to the last message and commits, in one round trip.
 func (s *Stream) commit(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, last *message.Message) (message.Cursor, error) {
-	next := message.Cursor{StreamID: cur.StreamID, Incarnation: cur.Incarnation, Seq: last.Seq, Last: last.Fingerprint()}
+	next := behind(cur, last)
 	return next, s.commitWith(ctx, conn, next, &pgx.Batch{})
+}
+
+// behind is the cursor when the message is stored.
+func behind(cur message.Cursor, m *message.Message) message.Cursor {
+	return message.Cursor{StreamID: cur.StreamID, Incarnation: cur.Incarnation, Seq: m.Seq, Last: m.Fingerprint()}
 }
 
 // commitWith moves the cursor to next and commits, behind the batch's
 // statements, in one round trip.
 func (s *Stream) commitWith(ctx context.Context, conn *pgxpool.Conn, next message.Cursor, batch *pgx.Batch) error {
-	batch.Queue(`UPDATE landfall.streams SET last_seq = $2, last_time = $3, last_msg_id = $4, updated_at = now() WHERE id = $1`,
-		next.StreamID, int64(next.Seq), next.Last.Time.UnixNano(), idBytes(next.Last.ID))
+	queueCursor(batch, next)
 	return s.finish(ctx, conn, batch)
 }
 
-// finish sends the batch's statements with a COMMIT behind them. A COMMIT of
-// a transaction that had failed answers ROLLBACK without an error.
+func queueCursor(batch *pgx.Batch, next message.Cursor) {
+	batch.Queue(`UPDATE landfall.streams SET last_seq = $2, last_time = $3, last_msg_id = $4, updated_at = now() WHERE id = $1`,
+		next.StreamID, int64(next.Seq), next.Last.Time.UnixNano(), idBytes(next.Last.ID))
+}
+
+// finish sends the batch's statements with a COMMIT behind them.
 func (s *Stream) finish(ctx context.Context, conn *pgxpool.Conn, batch *pgx.Batch) error {
+	if err := sendCommitted(ctx, conn, batch); err != nil {
+		return s.abort(ctx, conn, "commit", err)
+	}
+	return nil
+}
+
+// sendCommitted sends the batch's statements with a COMMIT behind them. A
+// COMMIT of a transaction that had failed answers ROLLBACK without an error.
+func sendCommitted(ctx context.Context, conn *pgxpool.Conn, batch *pgx.Batch) error {
 	var tag pgconn.CommandTag
 	batch.Queue("COMMIT").Exec(func(t pgconn.CommandTag) error { tag = t; return nil })
 	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
-		return s.abort(ctx, conn, "commit", err)
+		return err
 	}
 	if tag.String() != "COMMIT" {
-		return fmt.Errorf("commit: Postgres answered %s", tag)
+		return fmt.Errorf("Postgres answered %s", tag)
 	}
 	return nil
 }
