@@ -35,12 +35,13 @@ func wireFaults() []Fault {
 	return []Fault{
 		at("fence-cut", "the storing node's connection is cut at the fence, before Postgres has it or behind it",
 			point{isFence, nil, pgproxy.Sent}, point{isFence, nil, pgproxy.Answered}),
-		at("copy-cut", "the storing node's connection is cut in the middle of COPY, or right behind it",
-			point{isCopy, nil, pgproxy.Flowing}, point{isCopy, nil, pgproxy.Answered}),
+		fault("copy-cut", "the storing node's connection is cut in the middle of COPY, or right behind it", 0, 0, cutCopy),
+		at("rows-cut", "the storing node's connection is cut before Postgres has the rows, or when it has inserted them",
+			point{isRows, nil, pgproxy.Sent}, point{isRows, nil, pgproxy.Answered}),
 		at("commit-unsent", "the storing node's connection is cut before its COMMIT reaches Postgres",
-			point{isCommit, isCopy, pgproxy.Sent}),
+			point{isCommit, isRows, pgproxy.Sent}),
 		at("commit-unanswered", "Postgres commits, and the storing node's connection is cut before it hears of it",
-			point{isCommit, isCopy, pgproxy.Answered}),
+			point{isCommit, isRows, pgproxy.Answered}),
 		fault("commit-slow", "a COMMIT, or its answer, is on its way for long", 500*time.Millisecond, 4*time.Second, holdCommit),
 		fault("wire-reset", "all connections of the storing node to Postgres are reset", 0, 0, resetWire),
 		fault("wire-slow", "the storing node's way to Postgres is slow", time.Second, 6*time.Second, slowWire),
@@ -82,6 +83,10 @@ func isFence(sql string) bool {
 
 func isCopy(sql string) bool { return strings.HasPrefix(sql, "COPY ") }
 
+// isRows tells whether rows of the messages table are written: by COPY, or a
+// few at a time.
+func isRows(sql string) bool { return isCopy(sql) || strings.HasPrefix(sql, "WITH stored AS (") }
+
 func isCommit(sql string) bool { return strings.EqualFold(sql, "COMMIT") }
 
 // cutAt cuts the connection of whoever stores at one of the points.
@@ -97,13 +102,37 @@ func cutAt(points ...point) func(context.Context, *Site, Act) error {
 	}
 }
 
+// pileUp is how long a commit is held so that more messages come meanwhile
+// than are written without COPY.
+const pileUp = 300 * time.Millisecond
+
+// cutCopy cuts the connection of whoever stores at a COPY.
+func cutCopy(ctx context.Context, s *Site, a Act) error {
+	chance := a.Rand()
+	moment := [...]pgproxy.Moment{pgproxy.Flowing, pgproxy.Answered}[chance.IntN(2)]
+	nth := 1 + chance.IntN(pointWithin)
+	ctx, cancel := context.WithCancel(ctx)
+	var held sync.WaitGroup
+	held.Go(func() {
+		s.trap(ctx, pointPatience, func(way *pgproxy.Proxy) *pgproxy.Trap {
+			return way.HoldAt(pgproxy.Point{Statement: isCommit, After: isRows, Moment: pgproxy.Answered}, nth, pileUp)
+		})
+	})
+	node := s.trap(ctx, pointPatience, func(way *pgproxy.Proxy) *pgproxy.Trap {
+		return way.CutAt(pgproxy.Point{Statement: isCopy, Moment: moment}, 1)
+	})
+	cancel()
+	held.Wait()
+	return s.sayTrapped(a, node, "connection cut "+momentName(moment))
+}
+
 // holdCommit lets a COMMIT wait before Postgres gets it, or its answer before
 // the node does.
 func holdCommit(ctx context.Context, s *Site, a Act) error {
 	chance := a.Rand()
 	moment := [...]pgproxy.Moment{pgproxy.Sent, pgproxy.Answered}[chance.IntN(2)]
 	node := s.trap(ctx, pointPatience+a.Hold, func(way *pgproxy.Proxy) *pgproxy.Trap {
-		return way.HoldAt(pgproxy.Point{Statement: isCommit, After: isCopy, Moment: moment}, 1+chance.IntN(pointWithin), a.Hold)
+		return way.HoldAt(pgproxy.Point{Statement: isCommit, After: isRows, Moment: moment}, 1+chance.IntN(pointWithin), a.Hold)
 	})
 	return s.sayTrapped(a, node, "COMMIT held for "+a.Hold.String()+" "+momentName(moment))
 }
