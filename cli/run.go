@@ -39,6 +39,7 @@ Examples:
 			return err
 		}
 		log := env.logger(*level)
+		settleMemory(log)
 		if *profiles != "" {
 			if err := servePprof(ctx, *profiles, log); err != nil {
 				return err

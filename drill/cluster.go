@@ -119,7 +119,7 @@ func (c *Cluster) Start(node string) error {
 // .env file lies in its directory.
 func nodeEnv() []string {
 	var env []string
-	for _, key := range []string{"PATH", "HOME", "TMPDIR", "TZ", "GOCOVERDIR", "GORACE", "GODEBUG"} {
+	for _, key := range []string{"PATH", "HOME", "TMPDIR", "TZ", "GOCOVERDIR", "GORACE", "GODEBUG", "GOGC", "GOMEMLIMIT"} {
 		if value, ok := os.LookupEnv(key); ok {
 			env = append(env, key+"="+value)
 		}
