@@ -21,7 +21,7 @@ func measureCost(ctx context.Context, o *options, p *progress) ([]row, error) {
 		p.say("there is no /proc on this machine: left out")
 		return nil, nil
 	}
-	s, err := startStage(ctx, drill.Options{})
+	s, err := startStage(ctx, o, drill.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func measureDrain(ctx context.Context, o *options, p *progress) ([]row, error) {
-	s, err := startStage(ctx, drill.Options{})
+	s, err := startStage(ctx, o, drill.Options{})
 	if err != nil {
 		return nil, err
 	}

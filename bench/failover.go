@@ -63,7 +63,7 @@ func measureFailover(ctx context.Context, o *options, p *progress) ([]row, error
 		{nil, o.rounds, &ack.Subject, &stored.Subject},
 		{&stock, min(3, o.rounds), &ack.Limit, &stored.Limit},
 	} {
-		err := failovers(ctx, f.timeout, func(ctx context.Context, r *round) error {
+		err := failovers(ctx, o, f.timeout, func(ctx context.Context, r *round) error {
 			for i := range f.rounds {
 				a, s, err := r.end(ctx, r.stage.cluster.Kill)
 				if err != nil {
@@ -98,8 +98,8 @@ type round struct {
 
 // failovers runs a cluster with publishers and somebody who watches the rows
 // while do is at work.
-func failovers(ctx context.Context, timeout *time.Duration, do func(context.Context, *round) error) error {
-	s, err := startStage(ctx, drill.Options{ElectionTimeout: timeout})
+func failovers(ctx context.Context, o *options, timeout *time.Duration, do func(context.Context, *round) error) error {
+	s, err := startStage(ctx, o, drill.Options{ElectionTimeout: timeout})
 	if err != nil {
 		return err
 	}

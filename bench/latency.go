@@ -18,7 +18,7 @@ import (
 // due, and one that the publisher could not get round to in time from when it
 // should have: else a stall would hide those behind it (coordinated omission).
 func measureLatency(ctx context.Context, o *options, p *progress) ([]row, error) {
-	s, err := startStage(ctx, drill.Options{})
+	s, err := startStage(ctx, o, drill.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,7 @@ func (s *stage) ackAndCommit(ctx context.Context, n, size int) (float64, error) 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 func measureStored(ctx context.Context, o *options, p *progress) ([]row, error) {
-	s, err := startStage(ctx, drill.Options{})
+	s, err := startStage(ctx, o, drill.Options{})
 	if err != nil {
 		return nil, err
 	}

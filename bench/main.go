@@ -24,6 +24,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"landfall/drill"
 )
 
 type options struct {
@@ -33,6 +35,7 @@ type options struct {
 	quick    bool
 	json     bool
 	only     []string
+	binary   string // the program that is measured
 }
 
 // scaled is n, or in a quick run a tenth of it.
@@ -122,12 +125,20 @@ func parse(args []string, help io.Writer) (*options, error) {
 		return nil, errors.New("at least one round, 1,000 messages, and 1 byte")
 	}
 	if o.quick {
-		o.rounds, o.messages = 1, o.scaled(o.messages)
+		o.rounds, o.messages = 1, max(1000, o.messages/4) // fewer would be a batch or two
 	}
 	return o, nil
 }
 
 func run(ctx context.Context, o *options, out, narration io.Writer) error {
+	dir, err := os.MkdirTemp("", "landfall-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if o.binary, err = drill.BuildBinary(ctx, dir); err != nil {
+		return err
+	}
 	r := report{
 		Date: time.Now().UTC().Format(time.DateOnly), Rounds: o.rounds,
 		Machine: fmt.Sprintf("%d cores, %s, %s/%s", runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH),

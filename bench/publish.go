@@ -22,7 +22,7 @@ import (
 const callers = 64
 
 func measureNDJSON(ctx context.Context, o *options, p *progress) ([]row, error) {
-	s, err := startStage(ctx, drill.Options{})
+	s, err := startStage(ctx, o, drill.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func answered(resp *http.Response, err error) error {
 }
 
 func measureSingle(ctx context.Context, o *options, p *progress) ([]row, error) {
-	s, err := startStage(ctx, drill.Options{})
+	s, err := startStage(ctx, o, drill.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -8,13 +8,17 @@ import (
 )
 
 func measureSizes(ctx context.Context, o *options, p *progress) ([]row, error) {
-	s, err := startStage(ctx, drill.Options{})
+	s, err := startStage(ctx, o, drill.Options{})
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
 	var rows []row
-	for _, size := range []int{64, 1 << 10, 16 << 10, 256 << 10} {
+	sizes := []int{64, 1 << 10, 16 << 10, 256 << 10}
+	if o.quick {
+		sizes = []int{64, 16 << 10}
+	}
+	for _, size := range sizes {
 		n := max(200, min(o.messages, o.scaled(256<<20)/size)) // up to 256 MiB
 		name := sizeName(size)
 		drained := row{Line: fmt.Sprintf("drain, %s x %s", number(float64(n)), name), Unit: "MB/s", Beside: "the best of bare COPY"}

@@ -21,7 +21,7 @@ const upWithin = 2 * time.Minute
 
 // stage is what is measured: Postgres and three nodes.
 type stage struct {
-	dir     string // of the binary
+	dir     string // for what a peer needs
 	pg      *pgserver.Server
 	cluster *drill.Cluster
 	watch   *drill.Watch
@@ -32,7 +32,7 @@ type stage struct {
 
 // startStage starts everything anew, so that no line sees another's traces.
 // The tables are made before the nodes look for them.
-func startStage(ctx context.Context, o drill.Options, tables ...string) (_ *stage, err error) {
+func startStage(ctx context.Context, opts *options, o drill.Options, tables ...string) (_ *stage, err error) {
 	s := &stage{}
 	defer func() {
 		if err != nil {
@@ -42,9 +42,7 @@ func startStage(ctx context.Context, o drill.Options, tables ...string) (_ *stag
 	if s.dir, err = os.MkdirTemp("", "landfall-bench-"); err != nil {
 		return nil, err
 	}
-	if o.Binary, err = drill.BuildBinary(ctx, s.dir); err != nil {
-		return nil, err
-	}
+	o.Binary = opts.binary
 	if s.pg, err = pgserver.Start(ctx, pgserver.Options{Settings: map[string]string{"max_wal_size": "4GB"}}); err != nil {
 		return nil, err
 	}

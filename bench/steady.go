@@ -15,7 +15,7 @@ const lagLimit = time.Second
 // measureSteady publishes and stores at once: first at full speed, which gives
 // the rate to begin with, then for a minute at the highest rate that keeps up.
 func measureSteady(ctx context.Context, o *options, p *progress) ([]row, error) {
-	s, err := startStage(ctx, drill.Options{})
+	s, err := startStage(ctx, o, drill.Options{})
 	if err != nil {
 		return nil, err
 	}

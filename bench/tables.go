@@ -44,7 +44,7 @@ func orderRow(i, keys int) []any {
 }
 
 func measureTables(ctx context.Context, o *options, p *progress) ([]row, error) {
-	s, err := startStage(ctx, drill.Options{Streams: []string{
+	s, err := startStage(ctx, o, drill.Options{Streams: []string{
 		`APPENDED: { subjects: ["appended.>"], max_bytes: 8GiB, table: appended }`,
 		`UPSERTED: { subjects: ["upserted.>"], max_bytes: 8GiB, table: upserted, mode: upsert, key: [id] }`,
 	}}, orderTable("appended", ""), orderTable("upserted", "PRIMARY KEY"), orderTable("peer_appended", ""), orderTable("peer_upserted", "PRIMARY KEY"))
