@@ -56,15 +56,14 @@ func measureFailover(ctx context.Context, o *options, p *progress) ([]row, error
 	stock := time.Duration(0)
 	for _, f := range []struct {
 		timeout *time.Duration
-		rounds  int
 		ack     *series
 		stored  *series
 	}{
-		{nil, o.rounds, &ack.Subject, &stored.Subject},
-		{&stock, min(3, o.rounds), &ack.Limit, &stored.Limit},
+		{nil, &ack.Subject, &stored.Subject},
+		{&stock, &ack.Limit, &stored.Limit},
 	} {
 		err := failovers(ctx, o, f.timeout, func(ctx context.Context, r *round) error {
-			for i := range f.rounds {
+			for i := range o.rounds {
 				a, s, err := r.end(ctx, r.stage.cluster.Kill)
 				if err != nil {
 					return err
@@ -72,7 +71,7 @@ func measureFailover(ctx context.Context, o *options, p *progress) ([]row, error
 				*f.ack, *f.stored = append(*f.ack, a), append(*f.stored, s)
 				p.say("kill -9 %d: %s s without an ack, %s s without a row", i+1, number(a), number(s))
 			}
-			for i := 0; f.timeout == nil && i < f.rounds; i++ {
+			for i := 0; f.timeout == nil && i < o.rounds; i++ {
 				a, _, err := r.end(ctx, r.stage.cluster.Term)
 				if err != nil {
 					return err

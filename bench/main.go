@@ -144,6 +144,7 @@ func run(ctx context.Context, o *options, out, narration io.Writer) error {
 		Machine: fmt.Sprintf("%d cores, %s, %s/%s", runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH),
 	}
 	p := &progress{w: narration, began: time.Now()}
+	var failed error // what was measured before is told all the same
 	for _, l := range lines() {
 		if len(o.only) > 0 && !slices.Contains(o.only, l.name) {
 			continue
@@ -151,7 +152,8 @@ func run(ctx context.Context, o *options, out, narration io.Writer) error {
 		p.say("%s: %s", l.name, l.about)
 		rows, err := l.measure(ctx, o, p)
 		if err != nil {
-			return fmt.Errorf("%s: %w", l.name, err)
+			failed = fmt.Errorf("%s: %w", l.name, err)
+			break
 		}
 		for i := range rows {
 			rows[i].compare()
@@ -159,9 +161,9 @@ func run(ctx context.Context, o *options, out, narration io.Writer) error {
 		r.Rows = append(r.Rows, rows...)
 	}
 	if o.json {
-		return r.json(out)
+		return errors.Join(failed, r.json(out))
 	}
-	return r.markdown(out)
+	return errors.Join(failed, r.markdown(out))
 }
 
 // progress tells what is going on.

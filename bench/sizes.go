@@ -19,12 +19,12 @@ func measureSizes(ctx context.Context, o *options, p *progress) ([]row, error) {
 		sizes = []int{64, 16 << 10}
 	}
 	for _, size := range sizes {
-		n := max(200, min(o.messages, o.scaled(256<<20)/size)) // up to 256 MiB
+		n := max(200, min(o.messages, o.scaled(64<<20)/size)) // up to 64 MiB
 		name := sizeName(size)
 		drained := row{Line: fmt.Sprintf("drain, %s x %s", number(float64(n)), name), Unit: "MB/s", Beside: "the best of bare COPY"}
 		lines := row{Line: fmt.Sprintf("publish NDJSON, %s x %s", number(float64(n)), name), Unit: "MB/s", Beside: "nats.go PublishMsgAsync"}
 		mb := float64(size) / 1e6
-		for range min(3, o.rounds) {
+		for range o.rounds {
 			d, err := s.drain(ctx, drill.Stream, "messages.bench", n, size)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", name, err)
