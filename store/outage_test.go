@@ -116,7 +116,7 @@ func TestCancelledStatement(t *testing.T) {
 	for name, place := range map[string]string{"before the rows": beforeRows, "in COMMIT": inCommit} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDatabase(t)
+			bothWays(t, func(t *testing.T, d *database) {
 			g := d.newGate("", place)
 			s, cur := d.stream()
 			for _, text := range []string{"fine", "not \x00 fine"} {
@@ -138,6 +138,7 @@ func TestCancelledStatement(t *testing.T) {
 				cur = d.write(s, cur, ms).Cursor
 			}
 			d.world(cur.StreamID)
+			})
 		})
 	}
 }

@@ -40,7 +40,7 @@ func TestSessionKilled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDatabase(t)
+			bothWays(t, func(t *testing.T, d *database) {
 			g := d.newGate("", c.place)
 			s, cur := d.stream()
 			cur = d.write(s, cur, run(cur, 2)).Cursor
@@ -61,6 +61,7 @@ func TestSessionKilled(t *testing.T) {
 			}
 			d.write(s, again, run(again, 3, c.edit))
 			d.world(cur.StreamID)
+			})
 		})
 	}
 }
@@ -72,7 +73,7 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 	for name, commits := range map[string]bool{"it commits": true, "it is rolled back": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDatabase(t)
+			bothWays(t, func(t *testing.T, d *database) {
 			g := d.newGate("", inCommit)
 			l := d.newLine()
 			c := d.config()
@@ -117,6 +118,7 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 			}
 			d.write(other, again, run(again, 2))
 			d.world(cur.StreamID)
+			})
 		})
 	}
 }

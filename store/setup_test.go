@@ -142,7 +142,7 @@ func TestDiscardedRows(t *testing.T) {
 	for name, when := range map[string]string{"all": `true`, "some": `NEW.seq = 2`} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDatabase(t)
+			bothWays(t, func(t *testing.T, d *database) {
 			d.exec(`CREATE FUNCTION discard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
 				CREATE TRIGGER discard BEFORE INSERT ON messages FOR EACH ROW WHEN (` + when + `) EXECUTE FUNCTION discard()`)
 			s, cur := d.stream()
@@ -162,6 +162,7 @@ func TestDiscardedRows(t *testing.T) {
 			d.exec(`DROP TRIGGER discard ON messages`)
 			d.write(s, cur, poisoned)
 			d.world(cur.StreamID)
+			})
 		})
 	}
 }
@@ -170,27 +171,28 @@ func TestDiscardedRows(t *testing.T) {
 // bad data.
 func TestRowsBehindTheCursor(t *testing.T) {
 	t.Parallel()
-	d := newDatabase(t)
-	s, cur := d.stream()
-	start := cur
-	cur = d.write(s, cur, run(cur, 5)).Cursor
-	d.exec(`UPDATE landfall.streams SET last_seq = 0`)
-	anonymous := run(start, 3, func(_ int, m *message.Message) { m.Header = nil })
-	repeating := run(start, 7, func(i int, m *message.Message) {
-		if i > 4 {
-			*m = under(m.Seq, "again", "x")
+	bothWays(t, func(t *testing.T, d *database) {
+		s, cur := d.stream()
+		start := cur
+		cur = d.write(s, cur, run(cur, 5)).Cursor
+		d.exec(`UPDATE landfall.streams SET last_seq = 0`)
+		anonymous := run(start, 3, func(_ int, m *message.Message) { m.Header = nil })
+		repeating := run(start, 7, func(i int, m *message.Message) {
+			if i > 4 {
+				*m = under(m.Seq, "again", "x")
+			}
+		})
+		for _, ms := range [][]message.Message{run(start, 3), run(start, 1), anonymous, repeating} {
+			_, err := s.Write(t.Context(), start, batchOf(s, ms))
+			wantSetup(t, err, "already there", "app verify")
 		}
+		if n := one[int64](d, `SELECT (SELECT count(*) FROM landfall.dead_letters) + (SELECT count(*) FROM landfall.duplicates)`); n != 0 {
+			t.Errorf("%d messages were given up", n)
+		}
+		d.exec(`UPDATE landfall.streams SET last_seq = 5`)
+		d.write(s, cur, run(cur, 3))
+		d.world(cur.StreamID)
 	})
-	for _, ms := range [][]message.Message{run(start, 3), run(start, 1), anonymous, repeating} {
-		_, err := s.Write(t.Context(), start, batchOf(s, ms))
-		wantSetup(t, err, "already there", "app verify")
-	}
-	if n := one[int64](d, `SELECT (SELECT count(*) FROM landfall.dead_letters) + (SELECT count(*) FROM landfall.duplicates)`); n != 0 {
-		t.Errorf("%d messages were given up", n)
-	}
-	d.exec(`UPDATE landfall.streams SET last_seq = 5`)
-	d.write(s, cur, run(cur, 3))
-	d.world(cur.StreamID)
 }
 
 // Nor do dead letters and duplicates behind the cursor become something else.

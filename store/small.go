@@ -35,6 +35,19 @@ func (s *Stream) insertBatch(ctx context.Context, conn *pgxpool.Conn, cur messag
 	return message.Outcome{Cursor: next, Rows: len(b.Messages)}, nil
 }
 
+// mayPrepare tells whether the connection may have prepared statements: not if
+// default_query_exec_mode says otherwise, because of a pooler.
+func mayPrepare(conn *pgxpool.Conn) bool {
+	const mark = "landfall prepares"
+	known := conn.Conn().PgConn().CustomData()
+	may, ok := known[mark].(bool)
+	if !ok {
+		may = conn.Conn().Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement
+		known[mark] = may
+	}
+	return may
+}
+
 // prepareInsertion returns the name under which the connection knows the
 // statement. To prepare it takes a lock on the table, for which one waits no
 // longer than for any other: pgx would prepare it before the transaction.

@@ -38,6 +38,22 @@ func newDatabase(t testing.TB) *database {
 	return migrated(t, pgtest.Database(t))
 }
 
+// bothWays runs a test twice: where small batches are inserted in one round
+// trip, and where they go by COPY like others, because no statement is to be
+// prepared.
+func bothWays(t *testing.T, test func(*testing.T, *database)) {
+	for name, query := range map[string]string{"INSERT": "", "COPY": "default_query_exec_mode=cache_describe"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDatabase(t)
+			if query != "" {
+				d.url += map[bool]string{true: "&", false: "?"}[strings.Contains(d.url, "?")] + query
+			}
+			test(t, d)
+		})
+	}
+}
+
 // migrated makes the tables in the database at url.
 func migrated(t testing.TB, url string) *database {
 	t.Helper()

@@ -68,7 +68,7 @@ func (s *Stream) write(ctx context.Context, cur message.Cursor, b *message.Batch
 
 // writeFast takes for granted that all rows are good and new.
 func (s *Stream) writeFast(ctx context.Context, conn *pgxpool.Conn, cur message.Cursor, b *message.Batch) (message.Outcome, error) {
-	if len(b.Messages) > smallBatch {
+	if len(b.Messages) > smallBatch || !mayPrepare(conn) {
 		return s.copyBatch(ctx, conn, cur, b)
 	}
 	out, err := s.insertBatch(ctx, conn, cur, b)
