@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,6 +31,50 @@ func (d crampedDoor) Try(ctx context.Context, attempt int, m Message) (Receipt, 
 		d.full.Add(1)
 	}
 	return r, err
+}
+
+// pacedDoor lets nobody in while much is on its way to Postgres: where Postgres
+// stands still for a moment, a small stream would be right to refuse more.
+type pacedDoor struct {
+	Door
+	*pace
+}
+
+const unstored = 500 // messages
+
+// pace is how far the stream and Postgres are, for many publishers.
+type pace struct {
+	watch *Watch
+	acked atomic.Uint64
+
+	mu     sync.Mutex
+	stored uint64
+}
+
+func (d pacedDoor) Try(ctx context.Context, attempt int, m Message) (Receipt, error) {
+	if err := d.await(ctx); err != nil {
+		return Receipt{}, err
+	}
+	r, err := d.Door.Try(ctx, attempt, m)
+	for seen := d.acked.Load(); r.Seq > seen && !d.acked.CompareAndSwap(seen, r.Seq); seen = d.acked.Load() {
+	}
+	return r, err
+}
+
+func (p *pace) await(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.acked.Load() > p.stored+unstored {
+		if err := p.watch.AwaitCursor(ctx, Stream, p.acked.Load()-unstored, time.Minute); err != nil {
+			return err
+		}
+		stored, _, err := p.watch.Cursor(ctx, Stream)
+		if err != nil {
+			return err
+		}
+		p.stored = stored
+	}
+	return nil
 }
 
 func isFull(err error) bool {
@@ -64,9 +109,14 @@ func TestRoom(t *testing.T) {
 			return Message{ID: id, Subject: "messages.room", Body: []byte(id + strings.Repeat(".", 4<<10))}
 		}
 	}
+	watch, err := NewWatch(ctx, r.url)
+	r.must(err)
+	t.Cleanup(watch.Close)
+	overHTTP, overNATS := crampedDoor{web, &full}, crampedDoor{client, &full}
+	paced := &pace{watch: watch}
 	load := Load{Messages: 12_000, Rate: 1e6, Patience: 2 * time.Minute, Ways: []Way{
-		{Name: "http", Door: crampedDoor{web, &full}, Publishers: 32, Compose: large("http")},
-		{Name: "nats", Door: crampedDoor{client, &full}, Publishers: 64, Compose: large("nats")},
+		{Name: "http", Door: pacedDoor{overHTTP, paced}, Publishers: 32, Compose: large("http")},
+		{Name: "nats", Door: pacedDoor{overNATS, paced}, Publishers: 64, Compose: large("nats")},
 	}}
 	r.must(load.Run(ctx, ledger))
 	if n := full.Load(); n > 0 {
@@ -74,6 +124,7 @@ func TestRoom(t *testing.T) {
 	}
 
 	r.must(server.Kill())
+	load.Ways[0].Door, load.Ways[1].Door = overHTTP, overNATS
 	load.Ways[0].Compose, load.Ways[1].Compose = large("http"), large("nats")
 	var g errgroup.Group
 	g.Go(func() error { return load.Run(ctx, ledger) })

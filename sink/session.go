@@ -105,6 +105,7 @@ func (s *Sink) drain(ctx, work context.Context, cur message.Cursor, buf *buffer)
 			}
 			s.committed(out)
 			s.progress.moved()
+			housekeeping.came += b.Size
 			cur, spare = out.Cursor, b
 			spare.Reset()
 			buf.allow(s.limit.grow())
@@ -146,6 +147,8 @@ type schedule struct {
 	every  time.Duration // between looks at what the replay window lets go
 	window time.Time     // last such look
 	room   time.Time     // last look at the stream's size
+	came   int           // bytes stored since then
+	limit  int64         // max_bytes of the stream, as seen then
 
 	failing time.Time // since when trimming fails; zero: it does not
 	said    bool      // and the log knows

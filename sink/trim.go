@@ -15,7 +15,8 @@ import (
 const (
 	highWater = 0.80
 	lowWater  = 0.70
-	roomPoll  = 250 * time.Millisecond // how often its size is looked at
+	roomPoll  = 250 * time.Millisecond // how often its size is looked at,
+	roomStep  = 0.04                   // or when so much of max_bytes was stored since
 
 	trimPatience = time.Minute // for trouble that may pass
 )
@@ -47,10 +48,10 @@ func crowded(st message.Stream) bool {
 func (s *Sink) tidy(ctx context.Context, cur message.Cursor, due *schedule) error {
 	now := time.Now()
 	window := now.Sub(due.window) >= due.every
-	if !window && now.Sub(due.room) < roomPoll {
+	if !window && !due.look(now) {
 		return nil
 	}
-	due.room = now
+	due.room, due.came = now, 0
 	st, err := s.Source.State(ctx)
 	if err != nil {
 		return fmt.Errorf("read the stream's state: %w", err)
@@ -58,6 +59,7 @@ func (s *Sink) tidy(ctx context.Context, cur message.Cursor, due *schedule) erro
 	if st.Incarnation != cur.Incarnation {
 		return message.ErrMoved // made anew: what it holds is not what was stored
 	}
+	due.limit = st.MaxBytes
 	if !window && !crowded(st) {
 		return nil
 	}
@@ -94,6 +96,12 @@ func (s *Sink) tidy(ctx context.Context, cur message.Cursor, due *schedule) erro
 		due.failing, due.said = time.Time{}, false
 	}
 	return err
+}
+
+// look tells whether to look at the stream's size: a small stream under a fast
+// publisher is full before a time has passed that is short for a large one.
+func (due *schedule) look(now time.Time) bool {
+	return now.Sub(due.room) >= roomPoll || due.limit > 0 && float64(due.came) > roomStep*float64(due.limit)
 }
 
 // failed tells the log that the stream is not trimmed: once, and not for a

@@ -185,27 +185,40 @@ func TestNothingUnstoredIsTrimmed(t *testing.T) {
 	})
 }
 
-// Under steady load a small stream never refuses a message.
+// Under steady load a small stream never refuses a message, whether it would
+// be full in seconds or within the time between two looks at its size.
 func TestHighWater(t *testing.T) {
-	inWorld(t, options{maxBytes: 1 << 20}, func(t *testing.T, w *world) {
-		w.stores(t)
-		for i := range 500 {
-			if taken := w.publishSized(5, 1000); taken < 5 {
-				t.Fatalf("round %d: the stream is full", i)
-			}
-			w.pass(50 * time.Millisecond)
-		}
-		w.stores(t)
-		w.do(func() {
-			held := float64(w.stream.bytes) / float64(w.stream.maxBytes)
-			if held < lowWater-0.02 || held > highWater+0.05 {
-				t.Errorf("%.0f %% of the stream is in use, want 70 to 80", 100*held)
-			}
-			if n := len(w.stream.purges); n < 3 || n > 40 {
-				t.Errorf("%d purges", n)
-			}
+	for name, load := range map[string]struct {
+		messages   int
+		every      time.Duration
+		most       float64 // of the stream in use at the end
+		fewest, up int     // purges
+	}{
+		"slow": {5, 50 * time.Millisecond, highWater + 0.05, 3, 40},
+		"fast": {50, 20 * time.Millisecond, highWater + 0.10, 30, 500},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, options{maxBytes: 1 << 20}, func(t *testing.T, w *world) {
+				w.stores(t)
+				for i := range 500 {
+					if taken := w.publishSized(load.messages, 1000); taken < load.messages {
+						t.Fatalf("round %d: the stream is full", i)
+					}
+					w.pass(load.every)
+				}
+				w.stores(t)
+				w.do(func() {
+					held := float64(w.stream.bytes) / float64(w.stream.maxBytes)
+					if held < lowWater-0.02 || held > load.most {
+						t.Errorf("%.0f %% of the stream is in use, want 70 to %.0f", 100*held, 100*load.most)
+					}
+					if n := len(w.stream.purges); n < load.fewest || n > load.up {
+						t.Errorf("%d purges", n)
+					}
+				})
+			})
 		})
-	})
+	}
 }
 
 // The stream is made anew while a trim waits for the cursor's lock: what was
