@@ -117,27 +117,27 @@ func TestCancelledStatement(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bothWays(t, func(t *testing.T, d *database) {
-			g := d.newGate("", place)
-			s, cur := d.stream()
-			for _, text := range []string{"fine", "not \x00 fine"} {
-				ms := run(cur, 3, func(i int, m *message.Message) {
-					if i == 1 {
-						m.Header["X"] = []string{text}
+				g := d.newGate("", place)
+				s, cur := d.stream()
+				for _, text := range []string{"fine", "not \x00 fine"} {
+					ms := run(cur, 3, func(i int, m *message.Message) {
+						if i == 1 {
+							m.Header["X"] = []string{text}
+						}
+					})
+					g.shut()
+					_, result := started(t, func() error {
+						_, err := s.Write(t.Context(), cur, batchOf(s, ms))
+						return err
+					})
+					d.exec(`SELECT pg_cancel_backend($1)`, g.awaitOne())
+					if err := result(); !errors.Is(err, message.ErrTooSlow) {
+						t.Errorf("%q: %v", text, err)
 					}
-				})
-				g.shut()
-				_, result := started(t, func() error {
-					_, err := s.Write(t.Context(), cur, batchOf(s, ms))
-					return err
-				})
-				d.exec(`SELECT pg_cancel_backend($1)`, g.awaitOne())
-				if err := result(); !errors.Is(err, message.ErrTooSlow) {
-					t.Errorf("%q: %v", text, err)
+					g.lift()
+					cur = d.write(s, cur, ms).Cursor
 				}
-				g.lift()
-				cur = d.write(s, cur, ms).Cursor
-			}
-			d.world(cur.StreamID)
+				d.world(cur.StreamID)
 			})
 		})
 	}

@@ -41,26 +41,26 @@ func TestSessionKilled(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bothWays(t, func(t *testing.T, d *database) {
-			g := d.newGate("", c.place)
-			s, cur := d.stream()
-			cur = d.write(s, cur, run(cur, 2)).Cursor
-			g.shut()
-			_, result := started(t, func() error {
-				_, err := s.Write(t.Context(), cur, batchOf(s, run(cur, 3, c.edit)))
-				return err
-			})
-			d.terminate(g.awaitOne())
-			outageOnly(t, result())
-			g.lift()
-			again, found, err := s.Find(t.Context(), cur.Incarnation)
-			if err != nil || !found || !sameCursor(again, cur) {
-				t.Fatalf("%+v, want %+v: %v", again, cur, err)
-			}
-			if w := d.world(cur.StreamID); len(w.Rows) != 2 || len(w.Dead) != 0 {
-				t.Errorf("%+v", w)
-			}
-			d.write(s, again, run(again, 3, c.edit))
-			d.world(cur.StreamID)
+				g := d.newGate("", c.place)
+				s, cur := d.stream()
+				cur = d.write(s, cur, run(cur, 2)).Cursor
+				g.shut()
+				_, result := started(t, func() error {
+					_, err := s.Write(t.Context(), cur, batchOf(s, run(cur, 3, c.edit)))
+					return err
+				})
+				d.terminate(g.awaitOne())
+				outageOnly(t, result())
+				g.lift()
+				again, found, err := s.Find(t.Context(), cur.Incarnation)
+				if err != nil || !found || !sameCursor(again, cur) {
+					t.Fatalf("%+v, want %+v: %v", again, cur, err)
+				}
+				if w := d.world(cur.StreamID); len(w.Rows) != 2 || len(w.Dead) != 0 {
+					t.Errorf("%+v", w)
+				}
+				d.write(s, again, run(again, 3, c.edit))
+				d.world(cur.StreamID)
 			})
 		})
 	}
@@ -74,50 +74,50 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bothWays(t, func(t *testing.T, d *database) {
-			g := d.newGate("", inCommit)
-			l := d.newLine()
-			c := d.config()
-			c.Postgres.URL = l.url
-			s := d.open(c, "n1").Stream("S")
-			cur := d.enter(s)
-			g.shut()
-			_, write := started(t, func() error {
-				_, err := s.Write(t.Context(), cur, batchOf(s, run(cur, 3)))
-				return err
-			})
-			pid := g.awaitOne()
-			l.cut()
-			outageOnly(t, write())
-			if !d.lives(pid) {
-				t.Fatal("the session ended with its line, so nothing is shown")
-			}
+				g := d.newGate("", inCommit)
+				l := d.newLine()
+				c := d.config()
+				c.Postgres.URL = l.url
+				s := d.open(c, "n1").Stream("S")
+				cur := d.enter(s)
+				g.shut()
+				_, write := started(t, func() error {
+					_, err := s.Write(t.Context(), cur, batchOf(s, run(cur, 3)))
+					return err
+				})
+				pid := g.awaitOne()
+				l.cut()
+				outageOnly(t, write())
+				if !d.lives(pid) {
+					t.Fatal("the session ended with its line, so nothing is shown")
+				}
 
-			other := d.node("n2").Stream("S")
-			var again message.Cursor
-			ended, find := started(t, func() (err error) {
-				again, _, err = other.Find(t.Context(), cur.Incarnation)
-				return err
-			})
-			if !d.blockedBy(pid, ended) {
-				t.Error("Find did not wait for the transaction")
-			}
-			want := message.Cursor{StreamID: cur.StreamID, Incarnation: cur.Incarnation}
-			if commits {
-				g.lift()
-				m := ordinary(3)
-				want.Seq, want.Last = 3, m.Fingerprint()
-			} else {
-				d.terminate(pid)
-				g.lift()
-			}
-			if err := find(); err != nil {
-				t.Fatal(err)
-			}
-			if !sameCursor(again, want) {
-				t.Errorf("%+v, want %+v", again, want)
-			}
-			d.write(other, again, run(again, 2))
-			d.world(cur.StreamID)
+				other := d.node("n2").Stream("S")
+				var again message.Cursor
+				ended, find := started(t, func() (err error) {
+					again, _, err = other.Find(t.Context(), cur.Incarnation)
+					return err
+				})
+				if !d.blockedBy(pid, ended) {
+					t.Error("Find did not wait for the transaction")
+				}
+				want := message.Cursor{StreamID: cur.StreamID, Incarnation: cur.Incarnation}
+				if commits {
+					g.lift()
+					m := ordinary(3)
+					want.Seq, want.Last = 3, m.Fingerprint()
+				} else {
+					d.terminate(pid)
+					g.lift()
+				}
+				if err := find(); err != nil {
+					t.Fatal(err)
+				}
+				if !sameCursor(again, want) {
+					t.Errorf("%+v, want %+v", again, want)
+				}
+				d.write(other, again, run(again, 2))
+				d.world(cur.StreamID)
 			})
 		})
 	}

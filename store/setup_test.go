@@ -143,25 +143,25 @@ func TestDiscardedRows(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bothWays(t, func(t *testing.T, d *database) {
-			d.exec(`CREATE FUNCTION discard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+				d.exec(`CREATE FUNCTION discard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
 				CREATE TRIGGER discard BEFORE INSERT ON messages FOR EACH ROW WHEN (` + when + `) EXECUTE FUNCTION discard()`)
-			s, cur := d.stream()
-			poisoned := run(cur, 3, func(i int, m *message.Message) {
-				if i == 0 {
-					m.Subject = "\xff"
+				s, cur := d.stream()
+				poisoned := run(cur, 3, func(i int, m *message.Message) {
+					if i == 0 {
+						m.Subject = "\xff"
+					}
+				})
+				repeating := []message.Message{under(1, "a", "x"), under(2, "b", "x"), under(3, "b", "x")}
+				for _, ms := range [][]message.Message{run(cur, 3), poisoned, repeating} {
+					_, err := s.Write(t.Context(), cur, batchOf(s, ms))
+					wantSetup(t, err, "discards rows", "remove it")
+					if w := d.world(cur.StreamID); w.Cursor != 0 {
+						t.Errorf("%+v", w)
+					}
 				}
-			})
-			repeating := []message.Message{under(1, "a", "x"), under(2, "b", "x"), under(3, "b", "x")}
-			for _, ms := range [][]message.Message{run(cur, 3), poisoned, repeating} {
-				_, err := s.Write(t.Context(), cur, batchOf(s, ms))
-				wantSetup(t, err, "discards rows", "remove it")
-				if w := d.world(cur.StreamID); w.Cursor != 0 {
-					t.Errorf("%+v", w)
-				}
-			}
-			d.exec(`DROP TRIGGER discard ON messages`)
-			d.write(s, cur, poisoned)
-			d.world(cur.StreamID)
+				d.exec(`DROP TRIGGER discard ON messages`)
+				d.write(s, cur, poisoned)
+				d.world(cur.StreamID)
 			})
 		})
 	}
