@@ -19,7 +19,7 @@ func measureSizes(ctx context.Context, o *options, p *progress) ([]row, error) {
 		sizes = []int{64, 16 << 10}
 	}
 	for _, size := range sizes {
-		n := max(200, min(o.messages, o.scaled(64<<20)/size)) // up to 64 MiB
+		n := max(200, min(o.messages/2, o.scaled(64<<20)/size)) // up to 64 MiB
 		name := sizeName(size)
 		drained := row{Line: fmt.Sprintf("drain, %s x %s", number(float64(n)), name), Unit: "MB/s", Beside: "the best of bare COPY"}
 		lines := row{Line: fmt.Sprintf("publish NDJSON, %s x %s", number(float64(n)), name), Unit: "MB/s", Beside: "nats.go PublishMsgAsync"}
