@@ -48,7 +48,7 @@ func measureGrowth(ctx context.Context, o *options, p *progress) ([]row, error) 
 // measureStreams drains and publishes with several streams at once.
 func measureStreams(ctx context.Context, o *options, p *progress) ([]row, error) {
 	var rows []row
-	var one float64
+	var one series
 	numbers := []int{1, 2, 4}
 	if o.quick {
 		numbers = []int{1, 4}
@@ -63,13 +63,14 @@ func measureStreams(ctx context.Context, o *options, p *progress) ([]row, error)
 		if err != nil {
 			return nil, fmt.Errorf("%d streams: %w", streams, err)
 		}
-		if streams == 1 {
-			one = drained.median()
-		}
 		p.say("streams at once: %d: publish and store %s msg/s, drain %s rows/s", streams, number(published.median()), number(drained.median()))
-		rows = append(rows,
-			row{Line: fmt.Sprintf("publish and store, streams at once: %d", streams), Unit: "msg/s", Subject: published},
-			row{Line: fmt.Sprintf("drain, streams at once: %d", streams), Unit: "rows/s", Subject: drained, Beside: "one stream", Limit: series{one}})
+		together := row{Line: fmt.Sprintf("drain, streams at once: %d", streams), Unit: "rows/s", Subject: drained}
+		if streams == 1 {
+			one = series{drained.median()}
+		} else {
+			together.Beside, together.Limit = "one stream, median", one
+		}
+		rows = append(rows, row{Line: fmt.Sprintf("publish and store, streams at once: %d", streams), Unit: "msg/s", Subject: published}, together)
 	}
 	return rows, nil
 }

@@ -30,9 +30,9 @@ func measureNDJSON(ctx context.Context, o *options, p *progress) ([]row, error) 
 	r := row{Line: fmt.Sprintf("publish NDJSON, batches of 50,000 x %d B", o.size), Unit: "msg/s", Beside: "nats.go PublishMsgAsync, same ids and sizes", Goal: 0.9, Least: true}
 	for round := range o.rounds {
 		if err := inTurns(round,
-			func() error { return add(&r.Subject)(s.publishNDJSON(ctx, "messages.bench", o.messages, o.size)) },
+			func() error { return add(&r.Subject)(s.publishNDJSON(ctx, "messages.bench", o.messages/2, o.size)) },
 			func() error {
-				return add(&r.Limit)(s.publishAsync(ctx, "messages.bench", o.messages, o.size))
+				return add(&r.Limit)(s.publishAsync(ctx, "messages.bench", o.messages/2, o.size))
 			},
 			func() error { return s.settle(ctx, drill.Stream) },
 		); err != nil {

@@ -23,11 +23,18 @@ type row struct {
 	Note    string  `json:"note,omitempty"`
 }
 
-// compare makes the ratios.
+// compare makes the ratios. A limit that was measured once holds for all rounds.
 func (r *row) compare() {
-	for i := range min(len(r.Subject), len(r.Limit)) {
-		if r.Limit[i] > 0 {
-			r.Ratio = append(r.Ratio, r.Subject[i]/r.Limit[i])
+	for i, subject := range r.Subject {
+		limit := 0.0
+		switch {
+		case len(r.Limit) == 1:
+			limit = r.Limit[0]
+		case i < len(r.Limit):
+			limit = r.Limit[i]
+		}
+		if limit > 0 {
+			r.Ratio = append(r.Ratio, subject/limit)
 		}
 	}
 }
