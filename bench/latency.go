@@ -23,6 +23,9 @@ func measureLatency(ctx context.Context, o *options, p *progress) ([]row, error)
 		return nil, err
 	}
 	defer s.close()
+	if err := s.tellPlacement(ctx, p); err != nil {
+		return nil, err
+	}
 	var rows []row
 	for _, rate := range []int{100, 1_000, 5_000} {
 		what := fmt.Sprintf("publish to visible, %s msg/s", number(float64(rate)))

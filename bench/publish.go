@@ -27,6 +27,9 @@ func measureNDJSON(ctx context.Context, o *options, p *progress) ([]row, error) 
 		return nil, err
 	}
 	defer s.close()
+	if err := s.tellPlacement(ctx, p); err != nil {
+		return nil, err
+	}
 	r := row{Line: fmt.Sprintf("publish NDJSON, batches of 50,000 x %d B", o.size), Unit: "msg/s", Beside: "nats.go PublishMsgAsync, same ids and sizes", Goal: 0.9, Least: true}
 	for round := range o.rounds {
 		if err := inTurns(round,

@@ -76,6 +76,17 @@ func startStage(ctx context.Context, opts *options, o drill.Options, tables ...s
 	return s, err
 }
 
+// tellPlacement says through which node nats.go publishes, and which leads the
+// stream: that is chance, and worth some of what is measured.
+func (s *stage) tellPlacement(ctx context.Context, p *progress) error {
+	leaders, err := drill.AwaitLeaders(ctx, s.nc, drill.Stream, drill.Leaders.Complete)
+	if err != nil {
+		return err
+	}
+	p.say("published through %s; %s leads the stream, %s stores it", s.nc.ConnectedServerName(), leaders.Stream, leaders.Consumer)
+	return nil
+}
+
 // asyncPending is how many messages nats.go may have on the way. More than its
 // default, as whoever wants speed would set it.
 const asyncPending = 4096
