@@ -128,7 +128,9 @@ func failovers(ctx context.Context, o *options, timeout *time.Duration, do func(
 				at = now
 				r.rows.beat()
 			}
-			time.Sleep(time.Millisecond)
+			if pause(running, time.Millisecond) != nil {
+				break
+			}
 		}
 		return nil
 	})

@@ -99,7 +99,9 @@ func (s *stage) visible(ctx context.Context, rate int, lasting time.Duration, si
 		if now.After(deadline) {
 			return nil, fmt.Errorf("%d of %d messages were seen within %s", len(at), n, upWithin)
 		}
-		time.Sleep(look) // leaves the cores to what is measured
+		if err := pause(ctx, look); err != nil { // leaves the cores to what is measured
+			return nil, err
+		}
 	}
 	if err := <-failed; err != nil {
 		return nil, err
@@ -118,7 +120,9 @@ func (s *stage) publishOnTime(ctx context.Context, due []time.Time, size int) er
 	body, run := text(size), nats.NewInbox()
 	for i, at := range due {
 		if wait := time.Until(at); wait > 0 {
-			time.Sleep(wait)
+			if err := pause(ctx, wait); err != nil {
+				return err
+			}
 			due[i] = time.Now()
 		}
 		_, err := s.js.PublishMsgAsync(&nats.Msg{Subject: "messages.bench", Data: body, Header: nats.Header{

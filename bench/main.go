@@ -135,7 +135,7 @@ func run(ctx context.Context, o *options, out, narration io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	if o.binary, err = drill.BuildBinary(ctx, dir); err != nil {
 		return err
 	}
@@ -164,6 +164,21 @@ func run(ctx context.Context, o *options, out, narration io.Writer) error {
 		return errors.Join(failed, r.json(out))
 	}
 	return errors.Join(failed, r.markdown(out))
+}
+
+// pause lets time pass, unless the context ends.
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // progress tells what is going on.

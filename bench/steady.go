@@ -56,7 +56,9 @@ func (s *stage) keepUp(ctx context.Context, rate float64, lasting time.Duration,
 	began := time.Now()
 	sent := 0
 	for due := began; time.Since(began) < lasting; due = due.Add(slice) {
-		time.Sleep(time.Until(due))
+		if err := pause(ctx, time.Until(due)); err != nil {
+			return 0, 0, err
+		}
 		if _, err := s.publishAsync(ctx, "messages.bench", each, size); err != nil {
 			return 0, 0, err
 		}

@@ -184,7 +184,7 @@ func sendCommitted(ctx context.Context, conn *pgxpool.Conn, batch *pgx.Batch) er
 		return err
 	}
 	if tag.String() != "COMMIT" {
-		return fmt.Errorf("Postgres answered %s", tag)
+		return fmt.Errorf("commit: Postgres answered %s", tag)
 	}
 	return nil
 }
