@@ -51,6 +51,7 @@ func commands() []func(*fisk.Application, *env) {
 		addTry,
 		addSchema,
 		addMigrate,
+		addStatus,
 		addHealth,
 		addVerify,
 		addDeadLetters,

@@ -10,6 +10,7 @@ import (
 	"landfall/cluster"
 	"landfall/migrations"
 	"landfall/store"
+	"landfall/words"
 )
 
 // check is one thing that validate --connect looked at.
@@ -122,12 +123,12 @@ func (c *connector) connected(key, place string, at *store.Inspection) {
 	took := max(at.Took, time.Millisecond)
 	switch {
 	case at.TLS:
-		c.ok(key, "%s, connected in %s, with TLS", place, durationText(took))
+		c.ok(key, "%s, connected in %s, with TLS", place, words.Duration(took))
 	case at.Local:
-		c.ok(key, "%s, connected in %s", place, durationText(took))
+		c.ok(key, "%s, connected in %s", place, words.Duration(took))
 	default:
 		c.note(key, "whoever is between reads the messages: add sslmode=verify-full, or at least sslmode=require",
-			"%s, connected in %s, on another machine and without TLS", place, durationText(took))
+			"%s, connected in %s, on another machine and without TLS", place, words.Duration(took))
 	}
 }
 

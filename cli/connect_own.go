@@ -9,6 +9,7 @@ import (
 
 	"landfall/cluster"
 	"landfall/store"
+	"landfall/words"
 )
 
 // mappedTable is where the columns of a table of the user's own come from.
@@ -64,7 +65,7 @@ func (c *connector) ownTable(s cluster.Stream, o *store.OwnTable, sizes map[stri
 		m.Columns = append(m.Columns, mappedColumn{column.Name, column.Type, column.Source, column.Default, column.Key, column.Key || column.Required, column.Computed})
 	}
 	c.mappings = append(c.mappings, m)
-	c.ok(s.Name, "%s into %s; messages fill %d of its %s", s.Table.Mode, table, filled, count(len(o.Columns), "column"))
+	c.ok(s.Name, "%s into %s; messages fill %d of its %s", s.Table.Mode, table, filled, words.Count(len(o.Columns), "column"))
 	if size, ok := sizes[table]; ok {
 		c.ok(s.Name, "%s has %s", table, tableSizeText(size))
 	}

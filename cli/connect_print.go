@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"landfall/words"
 )
 
 // print prints a line for each check, what to do below those that are not
@@ -36,10 +38,10 @@ func (c *connector) print(w io.Writer) error {
 	}
 	var told []string
 	if problems > 0 {
-		told = append(told, count(problems, "problem"))
+		told = append(told, words.Count(problems, "problem"))
 	}
 	if notes > 0 {
-		told = append(told, count(notes, "note"))
+		told = append(told, words.Count(notes, "note"))
 	}
 	if len(told) == 0 {
 		told = append(told, "all is well")

@@ -9,6 +9,7 @@ import (
 
 	"landfall/migrations"
 	"landfall/store"
+	"landfall/words"
 )
 
 // server judges what the server is.
@@ -89,7 +90,7 @@ func (c *connector) clock(ahead, uncertain time.Duration) {
 		return
 	}
 	c.note("clock", "set the clocks by NTP: published_at is by the nodes' clocks, stored_at and the replay window by that of Postgres",
-		"the clock of Postgres is %s %s this machine's", durationText(apart), direction)
+		"the clock of Postgres is %s %s this machine's", words.Duration(apart), direction)
 }
 
 // pooler looks whether sessions hold through a URL: the lock of the migrations

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"landfall/store"
+	"landfall/words"
 )
 
 // size tells how large the messages table is.
@@ -16,7 +17,7 @@ func (c *connector) size(ctx context.Context, at *store.Inspection) {
 	case err != nil:
 		c.fail("size", "", "cannot be asked: %s", plainText(err))
 	case there && c.cfg.Keep > 0:
-		c.ok("size", "%s has %s; rows older than %s are deleted", table, tableSizeText(size), durationText(c.cfg.Keep))
+		c.ok("size", "%s has %s; rows older than %s are deleted", table, tableSizeText(size), words.Duration(c.cfg.Keep))
 	case there:
 		c.ok("size", "%s has %s; rows stay for ever", table, tableSizeText(size))
 	}
@@ -34,10 +35,10 @@ func (c *connector) rightsOnMessages() string {
 func tableSizeText(s store.TableSize) string {
 	switch {
 	case s.Rows < 0:
-		return fmt.Sprintf("rows that Postgres has not counted yet, on %s", sizeText(s.Bytes))
+		return fmt.Sprintf("rows that Postgres has not counted yet, on %s", words.Size(s.Bytes))
 	case s.Rows == 0:
-		return "no rows, on " + sizeText(s.Bytes)
+		return "no rows, on " + words.Size(s.Bytes)
 	default:
-		return fmt.Sprintf("about %s, on %s", count(int(s.Rows), "row"), sizeText(s.Bytes))
+		return fmt.Sprintf("about %s, on %s", words.Count(int(s.Rows), "row"), words.Size(s.Bytes))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"landfall/cluster"
+	"landfall/words"
 )
 
 // printTables lists the tables of the user's own, if there are any.
@@ -40,7 +41,7 @@ func repeatNotes(cfg *cluster.Config) []string {
 			continue // the row stays as it is
 		}
 		notes = append(notes, fmt.Sprintf("%s: no column of %s is message.id, so a message that is sent again later than duplicate_window (%s) %s. To have it known, give the table a column with a unique index and map it, such as columns: { msg_id: message.id }",
-			s.Name, s.Table, durationText(s.DuplicateWindow), what))
+			s.Name, s.Table, words.Duration(s.DuplicateWindow), what))
 	}
 	return notes
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/choria-io/fisk"
 
 	"landfall/cluster"
+	"landfall/words"
 )
 
 func addValidate(app *fisk.Application, env *env) {
@@ -115,35 +116,35 @@ func (e *env) validateJSON(ctx context.Context, path string, cfg *cluster.Config
 func printSummary(w io.Writer, cfg *cluster.Config) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(tw, "%s is fine\n\n", cfg.Path)
-	fmt.Fprintf(tw, "cluster\t%s, %s, every message on %s\n", cfg.Name, count(len(cfg.Nodes), "node"), count(cfg.Replicas(), "node"))
+	fmt.Fprintf(tw, "cluster\t%s, %s, every message on %s\n", cfg.Name, words.Count(len(cfg.Nodes), "node"), words.Count(cfg.Replicas(), "node"))
 	fmt.Fprintf(tw, "files\t%s/NODE, sync %s\n", strings.TrimSuffix(cfg.Data, "/"), cfg.Sync)
 	fmt.Fprintf(tw, "elections\t%s\n", elections(cfg))
 	fmt.Fprintf(tw, "access\t%s\n", access(cfg))
 	fmt.Fprintf(tw, "Postgres\t%s, table %s, migrations %s\n\n", cfg.Postgres.Place(), cfg.MessagesTable, migrating(cfg))
 
-	fmt.Fprintln(tw, "NODE\tNATS CLIENTS\tROUTES\tHTTP\tBINDS")
+	fmt.Fprintln(tw, "NODE\tNATS CLIENTS\tROUTES\tHTTP\tSTATUS PAGE\tBINDS")
 	for _, n := range cfg.Nodes {
 		binds := n.Listen
 		if binds == "" {
 			binds = "as named"
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", n.Name, n.Client, n.Route, n.HTTP, binds)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\thttp://%s/\t%s\n", n.Name, n.Client, n.Route, n.HTTP, n.Status(), binds)
 	}
 	fmt.Fprintln(tw, "\nSTREAM\tSUBJECTS\tLIMIT\tKEPT AFTER STORING\tIDS KNOWN TO JETSTREAM")
 	for _, s := range cfg.Streams {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", s.Name, strings.Join(s.Subjects, " "), sizeText(s.MaxBytes),
-			durationText(s.ReplayWindow), durationText(s.DuplicateWindow))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", s.Name, strings.Join(s.Subjects, " "), words.Size(s.MaxBytes),
+			words.Duration(s.ReplayWindow), words.Duration(s.DuplicateWindow))
 	}
 	printTables(tw, cfg)
 	fmt.Fprintf(tw, "\nHow long Postgres may be away before a stream refuses messages (bodies of 1 KB, beside what replay_window keeps):\n\nSTREAM")
 	for _, rate := range budgetRates() {
-		fmt.Fprintf(tw, "\t%s/s", thousands(rate))
+		fmt.Fprintf(tw, "\t%s/s", words.Thousands(rate))
 	}
 	fmt.Fprintln(tw)
 	for _, b := range budgets(cfg) {
 		fmt.Fprint(tw, b.Stream)
 		for _, o := range b.Outages {
-			fmt.Fprintf(tw, "\t%s", durationText(o.lasts))
+			fmt.Fprintf(tw, "\t%s", words.Duration(o.lasts))
 		}
 		fmt.Fprintln(tw)
 	}
@@ -160,7 +161,7 @@ func elections(cfg *cluster.Config) string {
 	if cfg.ElectionTimeout == 0 {
 		return "with the NATS server's own timers"
 	}
-	return "after about " + durationText(cfg.ElectionTimeout) + " without a leader"
+	return "after about " + words.Duration(cfg.ElectionTimeout) + " without a leader"
 }
 
 func access(cfg *cluster.Config) string {

@@ -67,11 +67,7 @@ func (f field) decodeNode(name string, index int, guarded bool) (Node, []address
 		n.Listen = listen.listenHost()
 	}
 	var list []address
-	read := func(key, example string) string {
-		f, ok := m.required(key, key+": "+example)
-		if !ok {
-			return ""
-		}
+	take := func(f field) string {
 		text, a, ok := f.address()
 		if !ok {
 			return text
@@ -83,9 +79,18 @@ func (f field) decodeNode(name string, index int, guarded bool) (Node, []address
 		list = append(list, a)
 		return text
 	}
+	read := func(key, example string) string {
+		if f, ok := m.required(key, key+": "+example); ok {
+			return take(f)
+		}
+		return ""
+	}
 	n.Client = read("client", "127.0.0.1:4231")
 	n.Route = read("route", "127.0.0.1:6231")
 	n.HTTP = read("http", "127.0.0.1:8231")
+	if f, ok := m.values["admin"]; ok {
+		n.Admin = take(f)
+	}
 	if !guarded {
 		checkLoopback(listen, n.Listen, list)
 	}

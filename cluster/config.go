@@ -34,6 +34,7 @@ type Node struct {
 	Client string // host:port of the NATS client listener
 	Route  string // host:port of the cluster route listener
 	HTTP   string // host:port of the producer endpoint
+	Admin  string // host:port of page, metrics and dead letters; "": at HTTP
 	Listen string // bind host; "": bind the host of each address
 }
 
@@ -104,6 +105,14 @@ func (c *Config) ClientURLs() string {
 // DataDir is the directory in which a node keeps its files.
 func (c *Config) DataDir(node string) string {
 	return filepath.Join(c.Data, node)
+}
+
+// Status is the address of the node's status page.
+func (n Node) Status() string {
+	if n.Admin != "" {
+		return n.Admin
+	}
+	return n.HTTP
 }
 
 // Bind turns one of the node's addresses, which others use, into the one to

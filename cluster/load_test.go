@@ -149,7 +149,7 @@ func TestValues(t *testing.T) {
 	c := mustLoad(t, `
 cluster: "${NAME}"
 nodes:
-  a: { client: "a.example:${PORT}", route: "[2001:db8::1]:6231", http: localhost:8231, listen: "::" }
+  a: { client: "a.example:${PORT}", route: "[2001:db8::1]:6231", http: localhost:8231, admin: "a.example:8331", listen: "::" }
 data: /var/lib/landfall
 sync: ${SYNC:-always}
 election_timeout: 0
@@ -166,7 +166,7 @@ allow_insecure: "${INSECURE-true}"
 `, map[string]string{"NAME": "x", "PORT": "4222"})
 	want := &Config{
 		Path: c.Path, Name: "x",
-		Nodes: []Node{{Name: "a", Client: "a.example:4222", Route: "[2001:db8::1]:6231", HTTP: "localhost:8231", Listen: "::"}},
+		Nodes: []Node{{Name: "a", Client: "a.example:4222", Route: "[2001:db8::1]:6231", HTTP: "localhost:8231", Admin: "a.example:8331", Listen: "::"}},
 		Data:  "/var/lib/landfall", Sync: "always",
 		Streams: []Stream{
 			{Name: "A", Subjects: []string{"orders.*.new", "orders.*.old.>"}, MaxBytes: 1 << 20,

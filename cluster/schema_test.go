@@ -127,7 +127,7 @@ func inConfigMaps(t *testing.T) (texts []string) {
 // everything has every key, each with its default if it has one.
 const everything = `
 cluster: c
-nodes: { n1: { client: 127.0.0.1:4231, route: 127.0.0.1:6231, http: 127.0.0.1:8231, listen: 127.0.0.1 } }
+nodes: { n1: { client: 127.0.0.1:4231, route: 127.0.0.1:6231, http: 127.0.0.1:8231, admin: 127.0.0.1:8331, listen: 127.0.0.1 } }
 data: ./data
 sync: always
 election_timeout: 1s
@@ -399,10 +399,10 @@ func draw(t *rapid.T, all map[string]object, place string, depth int) string {
 
 // values are ways to write the value of a key, most of them fine.
 func values(key string) []string {
-	// Of the four places that need a port each has its own.
-	port := map[string]string{"client": "4231", "route": "6231", "http": "8231"}[key]
+	// Of the places that need a port each has its own.
+	port := map[string]string{"client": "4231", "route": "6231", "http": "8231", "admin": "8331"}[key]
 	switch key {
-	case "client", "route", "http":
+	case "client", "route", "http", "admin":
 		return []string{"127.0.0.1:" + port, `"[::1]:` + port + `"`, "localhost:0" + port, "127.0.0.1:${V:-" + port + "}", `"` + "${V}:" + port + `"`, "|\n        127.0.0.1:" + port, `"[localhost]:` + port + `"`}
 	case "listen":
 		return []string{"localhost", `"::1"`, "127.0.0.1", "${V}", "0.0.0.0"}

@@ -104,10 +104,10 @@ func TestEveryNodeMayStartAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn := connect(t, url)
-	if got := get(t, conn, `SELECT string_agg(version_id::text, ',' ORDER BY id) FROM landfall.goose_db_version`); got != "0,1,2" {
+	if got := get(t, conn, `SELECT string_agg(version_id::text, ',' ORDER BY id) FROM landfall.goose_db_version`); got != "0,1,2,3" {
 		t.Errorf("versions %s", got)
 	}
-	for _, once := range []string{`msg="created schema"`, `msg="applied migration" version=1`, `msg="applied migration" version=2`, `msg="created messages table"`} {
+	for _, once := range []string{`msg="created schema"`, `msg="applied migration" version=1`, `msg="applied migration" version=2`, `msg="applied migration" version=3`, `msg="created messages table"`} {
 		if n := strings.Count(log.String(), once); n != 1 {
 			t.Errorf("%s %d times in\n%s", once, n, log.String())
 		}
@@ -429,7 +429,7 @@ func TestStatus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if before.Current() || before.Messages != "missing" || len(before.Migrations) != 2 || before.Migrations[0].AppliedAt != nil {
+	if before.Current() || before.Messages != "missing" || len(before.Migrations) != 3 || before.Migrations[0].AppliedAt != nil {
 		t.Errorf("before: %+v", before)
 	}
 	if got := get(t, connect(t, url), `SELECT to_regnamespace('landfall')::text`); got != "NULL" {

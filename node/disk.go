@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 )
 
 // diskPatience is for how many looks in a row the disk must fail.
@@ -18,6 +19,8 @@ type disk struct {
 	lock   *os.File // in the data directory, and open since before the server was
 	path   string   // where it has to be
 	failed int      // looks in a row
+
+	synced func(took time.Duration) // told of each fsync
 }
 
 // look writes to the disk and returns an error if that has failed for some
@@ -50,7 +53,10 @@ func (d *disk) probe() error {
 	}
 	_, err = d.lock.WriteAt([]byte("\n"), 0)
 	if err == nil {
-		err = d.lock.Sync()
+		began := time.Now()
+		if err = d.lock.Sync(); err == nil {
+			d.synced(time.Since(began))
+		}
 	}
 	// A full disk is the server's to judge: it can do without this file.
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {

@@ -65,6 +65,7 @@ type Node struct {
 	looked    chan struct{} // closed when nobody looks after disk and groups any more
 	stopping  atomic.Bool
 	lastReady atomic.Int64 // when Ready last found leaders, in ns since the epoch
+	fsyncs    fsyncs
 }
 
 // Start brings the node's server up and returns when clients can connect. It

@@ -50,7 +50,7 @@ func (n *Node) watch() {
 // is not known who has failed.
 func (n *Node) lookAfter(metaElected func()) {
 	defer close(n.looked)
-	d := &disk{lock: n.lock, path: filepath.Join(n.cfg.DataDir(n.self.Name), lockFile)}
+	d := &disk{lock: n.lock, path: filepath.Join(n.cfg.DataDir(n.self.Name), lockFile), synced: n.fsyncs.add}
 	g := newGroups(n, metaElected)
 	tick := time.NewTicker(groupsPoll)
 	defer tick.Stop()

@@ -42,3 +42,18 @@ func (l letters) Retry(ctx context.Context, stream string, seq uint64) (producer
 	}
 	return producer.RetriedLetter(done), err
 }
+
+// Discard gives the one up that waits at a place.
+func (l letters) Discard(ctx context.Context, stream string, seq uint64) (producer.RetriedLetter, error) {
+	d, err := l.Find(ctx, stream, seq, false)
+	if err != nil {
+		return producer.RetriedLetter{}, err
+	}
+	if d == nil {
+		return producer.RetriedLetter{}, producer.ErrNoLetter
+	}
+	if err = l.Letters.Discard(ctx, d); errors.Is(err, store.ErrResolved) {
+		err = producer.ErrNoLetter
+	}
+	return producer.RetriedLetter{Resolution: "discarded"}, err
+}

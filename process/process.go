@@ -46,8 +46,11 @@ type running struct {
 	connections int // that HTTP and NATS may have each
 	probes      *status.Probes
 	metrics     *status.Metrics
+	overview    *status.Overview
+	page        *status.Page
 	door        *producer.Door
 	http        *http.Server
+	admin       *http.Server // nil: http answers operators too
 	server      *node.Node
 	conn        *nats.Conn
 	store       *store.Store
@@ -61,6 +64,8 @@ type running struct {
 	serving  errgroup.Group          // lives until the HTTP server and the embedded server are closed
 	work     errgroup.Group          // sinks, reports and polls: lives until stopWork
 	stopWork context.CancelFunc
+
+	stopLooking func() // at the cluster, and waits for the end of it
 }
 
 // Run runs the node until ctx ends, or until a part of it fails in a way that
@@ -79,7 +84,7 @@ func prepare(o Options) (*running, error) {
 	if !ok {
 		return nil, fmt.Errorf("node %s is not in %s", o.Node, o.Config.Path)
 	}
-	r := &running{Options: o, self: self}
+	r := &running{Options: o, self: self, postgres: newReach()}
 	r.Log = o.Log.With("node", o.Node)
 	if r.Notify == nil {
 		r.Notify = func(string) {}

@@ -14,15 +14,17 @@ type reach struct {
 	mu    sync.Mutex
 	ok    bool
 	since time.Time
+	known bool // it was tried
 }
 
 func newReach() *reach { return &reach{since: time.Now()} }
 
-// now is the last answer. Nothing is waited for.
-func (r *reach) now() (ok bool, since time.Time) {
+// now is the last answer; known is false before the first. Nothing is waited
+// for.
+func (r *reach) now() (ok bool, since time.Time, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.ok, r.since
+	return r.ok, r.since, r.known
 }
 
 // poll asks until ctx ends.
@@ -44,7 +46,8 @@ func (r *reach) poll(ctx context.Context, ping func(context.Context) error) erro
 func (r *reach) set(ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if ok != r.ok {
+	if ok != r.ok || !r.known {
+		r.known = true
 		r.ok, r.since = ok, time.Now()
 	}
 }

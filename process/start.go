@@ -5,18 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
-	"net/http"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/net/netutil"
 
 	"landfall/cluster"
-	"landfall/message"
 	"landfall/node"
 	"landfall/producer"
 	"landfall/sink"
@@ -29,15 +24,15 @@ const healPoll = 5 * time.Second
 
 // start brings the parts up. It waits for the other nodes, not for Postgres.
 func (r *running) start(ctx context.Context) error {
-	if err := r.serveHTTP(); err != nil {
-		return err
-	}
 	var err error
 	if r.store, err = store.Open(r.Config, r.Node); err != nil {
 		return err
 	}
+	if err := r.serveHTTP(); err != nil {
+		return err
+	}
 	if r.server, err = node.Start(node.Options{
-		Config: r.Config, Name: r.Node, Clients: r.connections, Log: r.Log, MetaElected: r.metrics.MetaElected,
+		Config: r.Config, Name: r.Node, Clients: r.connections, Log: r.Log, MetaElected: r.overview.MetaElected,
 	}); err != nil {
 		return err
 	}
@@ -53,7 +48,7 @@ func (r *running) start(ctx context.Context) error {
 	if r.conn, err = r.server.Connect("landfall " + r.Node); err != nil {
 		return fmt.Errorf("connect to the embedded server: %w", err)
 	}
-	if err := r.metrics.Listen(r.conn); err != nil {
+	if err := r.overview.Listen(r.conn); err != nil {
 		return err
 	}
 	if err := r.server.WaitReady(ctx); err != nil {
@@ -63,46 +58,6 @@ func (r *running) start(ctx context.Context) error {
 		return err
 	}
 	return r.openDoor()
-}
-
-// serveHTTP listens before anything else runs, so that a port in use is an
-// error at once and probes are answered from the first moment.
-func (r *running) serveHTTP() error {
-	address := r.self.Bind(r.self.HTTP)
-	ln, err := net.Listen("tcp", address)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("the HTTP port is taken: %w; is this node running already? Otherwise change the node's \"http\" address in cluster.yaml, on every node", err)
-	case err != nil:
-		return fmt.Errorf("listen for HTTP, nodes.%s.http: %w", r.Node, err)
-	}
-	if r.connections, err = connections(r.Files); err != nil {
-		_ = ln.Close()
-		return err
-	}
-	// Beyond the limit connections wait to be taken.
-	ln = netutil.LimitListener(ln, r.connections)
-	r.probes = status.NewProbes(r.ready)
-	r.metrics, err = status.NewMetrics(status.MetricsOptions{
-		Node: r.Node, Version: r.Version, Streams: streamNames(r.Config), Ready: r.probes.Ready, Log: r.Log,
-	})
-	if err != nil {
-		_ = ln.Close()
-		return err
-	}
-	r.door = producer.New(producer.Options{
-		Streams: r.Config.Streams, Token: r.Config.Token, Probes: r.probes, Metrics: r.metrics, Ready: r.probes.Ready, Log: r.Log,
-	})
-	r.http = producer.Server(r.door, r.Log)
-	r.http.RegisterOnShutdown(r.door.Drain)
-	letIdlersGo(r.http, r.connections)
-	r.serving.Go(func() error {
-		if err := r.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			r.fail(fmt.Errorf("serve HTTP on %s: %w", address, err))
-		}
-		return nil
-	})
-	return nil
 }
 
 // openDoor lets messages in and sets the sinks to work.
@@ -131,12 +86,12 @@ func (r *running) openDoor() error {
 	r.open.Store(true)
 	var ctx context.Context
 	ctx, r.stopWork = context.WithCancel(context.Background())
-	r.postgres = newReach()
 	r.keep(func() error { return r.postgres.poll(ctx, r.store.Ping) })
 	r.keep(func() error { return r.heal(ctx) })
 	r.keep(func() error { return r.catchUp(ctx) })
 	r.keep(func() error { return r.receipts.Run(ctx) })
 	r.keep(func() error { return r.measure(ctx, sources) })
+	r.keep(func() error { return r.count(ctx, sources) })
 	elsewhere, err := r.startPeers(ctx)
 	if err != nil {
 		return err
@@ -145,11 +100,11 @@ func (r *running) openDoor() error {
 	for _, s := range r.Config.Streams {
 		one := sink.New(sink.Options{
 			Stream: s, Log: r.Log,
-			Source:   source{sources[s.Name]},
-			Store:    stored{r.store.Stream(s.Name), tables},
-			Postgres: r.postgres.now, Elsewhere: elsewhere,
-			Committed: func(out message.Outcome) { r.receipts.Announce(s.Name, out) },
-			Keep:      r.Config.Keep, Expired: func(rows int) { r.metrics.Expired(s.Name, rows) },
+			Source:    source{sources[s.Name]},
+			Store:     stored{r.store.Stream(s.Name), tables},
+			Postgres:  func() (bool, time.Time) { ok, since, _ := r.postgres.now(); return ok, since },
+			Elsewhere: elsewhere, Keep: r.Config.Keep,
+			Observer: observer{r.overview.Sink(s.Name), r.receipts, s.Name},
 		})
 		r.keep(func() error { return one.Run(ctx) })
 	}
@@ -174,12 +129,12 @@ func (r *running) startPeers(ctx context.Context) (elsewhere func() bool, err er
 		return nil, nil
 	}
 	peers, err := status.NewPeers(status.PeersOptions{
-		Cluster: r.Config.Name, Node: r.Node, Nodes: r.Config.NodeNames(), Version: r.Version, Conn: r.conn, Log: r.Log,
-		Postgres: func() bool { ok, _ := r.postgres.now(); return ok },
+		Cluster: r.Config.Name, Node: r.Node, Nodes: r.Config.NodeNames(), Conn: r.conn, Report: r.overview.Report, Log: r.Log,
 	})
 	if err != nil {
 		return nil, err
 	}
+	r.overview.Join(peers)
 	r.keep(func() error { return peers.Run(ctx) })
 	return peers.OtherReachesPostgres, nil
 }

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"net/http"
 	"time"
 )
 
@@ -38,14 +39,22 @@ func (r *running) stop(failed bool) {
 	case !failed && r.open.Load():
 		r.leave()
 	}
-	if r.http != nil {
+	for _, server := range []*http.Server{r.admin, r.http} {
+		if server == nil {
+			continue
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), stopHTTP)
-		if err := r.http.Shutdown(ctx); err != nil {
+		if err := server.Shutdown(ctx); err != nil {
 			r.Log.Warn("requests were cut off", "error", err)
-			_ = r.http.Close()
+			_ = server.Close()
 		}
 		cancel()
+	}
+	if r.door != nil {
 		r.door.Close()
+	}
+	if r.stopLooking != nil {
+		r.stopLooking()
 	}
 	if r.stopWork != nil {
 		r.stopWork()

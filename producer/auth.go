@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// authorise tells whether the request carries the bearer token. The digests
+// authorise tells whether the request carries the token: as a bearer token, or
+// as the password of anybody. The digests
 // are compared, so that neither the time it takes nor the length of what was
 // sent tells anything about the token.
 func (d *Door) authorise(r *http.Request) error {
@@ -15,7 +16,9 @@ func (d *Door) authorise(r *http.Request) error {
 		return nil
 	}
 	scheme, sent, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
+	if _, password, basic := r.BasicAuth(); basic { // as browsers ask a person for it
+		sent = password
+	} else if !ok || !strings.EqualFold(scheme, "Bearer") {
 		return errNoToken
 	}
 	want, got := sha256.Sum256([]byte(d.o.Token)), sha256.Sum256([]byte(strings.TrimSpace(sent)))

@@ -23,7 +23,7 @@ func (d *Door) serveBatch(w http.ResponseWriter, r *http.Request, b *Backend, q 
 	in, err := d.sendBatch(w, r, b, q, s)
 	if in == nil {
 		allowAnswer(w)
-		d.refuse(w, r, nil, err)
+		d.refusePublish(w, r, nil, err)
 		return
 	}
 	switch {

@@ -56,7 +56,25 @@ type Options struct {
 	Token   string           // bearer token; "": nobody is asked
 	Probes  http.Handler     // answers /healthz and /readyz without a token; nil: unknown paths
 	Metrics http.Handler     // answers /metrics; nil: an unknown path
+	Page    Page             // the status page; nil: unknown paths
 	Ready   func() error     // why the node is not ready: the detail of a 503 before Open; may be nil
+
+	// Status is what the node knows of the cluster, as JSON; nil: an unknown path.
+	Status func() (any, error)
+
+	// AdminApart keeps what is for operators (page, metrics, status, dead
+	// letters) off this handler: Admin answers it.
+	AdminApart bool
+
+	// Hosts are the names under which clients know the nodes. Requests for
+	// other names are refused, unless by address: they come from a browser
+	// whose page has had its own name lead here. nil: nobody is asked.
+	Hosts []string
+
+	// Published, if set, is told of every request to publish: the name of its
+	// refusal, or "". took is how long a single message took until it was
+	// acknowledged; 0 for others. It must not wait.
+	Published func(refusal string, took time.Duration)
 
 	MaxPayload       int           // bytes of a message, headers included, that the servers take (1 MiB)
 	MaxInFlight      int           // messages accepted and not yet answered (4096)
@@ -67,6 +85,14 @@ type Options struct {
 	BodyTimeout      time.Duration // how long a client may take to send its body (20 s)
 
 	Log *slog.Logger // nil: silent
+}
+
+// Page is what is shown to people.
+type Page interface {
+	http.Handler
+
+	// Shows tells whether a path is the page's.
+	Shows(path string) bool
 }
 
 // Backend is the running node behind the door.
@@ -123,6 +149,7 @@ type Door struct {
 	bells  map[string]*bell // by stream; the map never changes
 	logged logged           // what the log was told of refusals
 
+	origins  http.CrossOriginProtection
 	decoders decoders
 	leaving  leaving
 	waiting  atomic.Int64    // requests that wait for Postgres
@@ -153,6 +180,9 @@ func New(o Options) *Door {
 		bells: make(map[string]*bell, len(o.Streams)),
 
 		decoders: newDecoders(),
+	}
+	if o.Published == nil {
+		d.o.Published = func(string, time.Duration) {}
 	}
 	d.draining, d.drained = context.WithCancel(context.Background())
 	for _, s := range o.Streams {

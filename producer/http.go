@@ -21,38 +21,46 @@ const (
 	// metricsPath is where Prometheus looks by itself. It asks for the token
 	// like everything that is no probe: who has none learns nothing of the node.
 	metricsPath = "/metrics"
+
+	// statusPath is what the status page is made of.
+	statusPath = "/v1/status"
 )
 
 // ServeHTTP finds the way: probes are open to everybody, everything else asks
 // for the token first. Paths are not cleaned and never redirected, so that a
 // message cannot end up under a subject that its sender did not write.
-func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.serve(w, r, !d.o.AdminApart) }
+
+// Admin answers what ServeHTTP does, and what is for operators in any case.
+func (d *Door) Admin() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.serve(w, r, true) })
+}
+
+func (d *Door) serve(w http.ResponseWriter, r *http.Request, admin bool) {
 	bodyWithin(w, r, lingering) // of strangers nobody reads more
 	if d.o.Probes != nil && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz") {
 		d.o.Probes.ServeHTTP(w, r)
 		return
 	}
 	d.leaving.came(w)
-	if err := d.authorise(r); err != nil {
+	path := r.URL.EscapedPath()
+	if err := d.admit(r); err != nil {
+		if admin && d.o.Page != nil && d.o.Page.Shows(path) {
+			askPerson(w)
+		}
 		d.refuse(w, r, nil, err)
 		return
 	}
 	bodyWithin(w, r, d.o.BodyTimeout)
-	path := r.URL.EscapedPath()
 	if path == openAPIPath {
 		d.serveOpenAPI(w, r)
-		return
-	}
-	if path == metricsPath && d.o.Metrics != nil {
-		d.serveMetrics(w, r)
 		return
 	}
 	if place, ok := strings.CutPrefix(path, receiptsPath); ok && strings.Count(place, "/") == 1 {
 		d.serveReceipt(w, r, place)
 		return
 	}
-	if rest, ok := strings.CutPrefix(path, lettersPath); ok && (rest == "" || rest[0] == '/') {
-		d.serveLetters(w, r, rest)
+	if admin && d.serveAdmin(w, r, path) {
 		return
 	}
 	subject, ok := strings.CutPrefix(path, publishPath)
@@ -64,6 +72,37 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		d.servePublish(w, r, subject)
 	}
+}
+
+// serveAdmin answers what is for operators, and tells whether it was that.
+func (d *Door) serveAdmin(w http.ResponseWriter, r *http.Request, path string) bool {
+	rest, letters := strings.CutPrefix(path, lettersPath)
+	switch {
+	case letters && (rest == "" || rest[0] == '/'):
+		d.serveLetters(w, r, rest)
+	case path == metricsPath && d.o.Metrics != nil:
+		d.serveMetrics(w, r)
+	case path == statusPath && d.o.Status != nil:
+		d.serveStatus(w, r)
+	case d.o.Page != nil && d.o.Page.Shows(path):
+		d.o.Page.ServeHTTP(w, r)
+	default:
+		return false
+	}
+	return true
+}
+
+func (d *Door) serveStatus(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		d.refuse(w, r, nil, fmt.Errorf("%w, not a %s", errGetMethod, r.Method))
+		return
+	}
+	status, err := d.o.Status()
+	if err != nil {
+		d.refuse(w, r, nil, fmt.Errorf("%w: %w", errNoStatus, err))
+		return
+	}
+	respond(w, http.StatusOK, "application/json", status)
 }
 
 // lingering is how long net/http may read on in a body that was not read to
@@ -92,7 +131,7 @@ func (d *Door) serveMetrics(w http.ResponseWriter, r *http.Request) {
 func (d *Door) servePublish(w http.ResponseWriter, r *http.Request, escapedSubject string) {
 	b := d.backend.Load()
 	if b == nil {
-		d.refuse(w, r, nil, d.notOpen())
+		d.refusePublish(w, r, nil, d.notOpen())
 		return
 	}
 	q, err := d.parse(r, escapedSubject)
@@ -101,7 +140,7 @@ func (d *Door) servePublish(w http.ResponseWriter, r *http.Request, escapedSubje
 		err = fmt.Errorf("%w: this node has nobody who could", errNotAsked)
 		fallthrough
 	case err != nil:
-		d.refuse(w, r, nil, err)
+		d.refusePublish(w, r, nil, err)
 	case q.form.isBatch():
 		d.serveBatch(w, r, b, q)
 	default:
@@ -115,22 +154,34 @@ func (d *Door) serveMessage(w http.ResponseWriter, r *http.Request, b *Backend, 
 	if q.stored {
 		floor = b.Receipts.Cursor(q.like.stream)
 	}
+	began := time.Now()
 	m, done, err := d.through(w, r, b, q)
 	if errors.Is(err, errBusy) {
 		d.discard(w, r)
 	}
 	if err != nil {
-		d.refuse(w, r, m, err)
+		d.refusePublish(w, r, m, err)
 		return
 	}
+	if d.o.Log.Enabled(r.Context(), slog.LevelDebug) {
+		d.o.Log.Debug("acknowledged", "stream", done.Stream, "sequence", done.Seq, "id", done.MsgID, "subject", m.subject)
+	}
 	if !q.stored {
+		d.o.Published("", time.Since(began))
 		respond(w, http.StatusOK, "application/json", done)
 		return
 	}
+	d.o.Published("", 0)
 	if done.known {
 		floor = math.MaxUint64
 	}
 	d.serveStored(w, r, b, q, done, floor)
+}
+
+// refusePublish is refuse, counted.
+func (d *Door) refusePublish(w http.ResponseWriter, r *http.Request, m *incoming, err error) {
+	d.o.Published(refusalOf(err).name, 0)
+	d.refuse(w, r, m, err)
 }
 
 // discard reads the rest of a message that there is no room for. net/http

@@ -14,7 +14,7 @@ import (
 	"landfall/message"
 )
 
-// lettersPath is where dead letters are; STREAM/SEQ/retry may follow.
+// lettersPath is where dead letters are; STREAM/SEQ/retry or /discard may follow.
 const lettersPath = "/v1/dead-letters"
 
 // How many dead letters an answer has, unless asked otherwise, and at most.
@@ -31,6 +31,9 @@ type DeadLetters interface {
 	// Retry stores the one at a sequence, or publishes it again. Errors:
 	// ErrNoLetter, *StillRefused, or an outage.
 	Retry(ctx context.Context, stream string, seq uint64) (RetriedLetter, error)
+
+	// Discard gives the one at a sequence up. Errors: ErrNoLetter, or an outage.
+	Discard(ctx context.Context, stream string, seq uint64) (RetriedLetter, error)
 }
 
 // LetterChoice chooses dead letters that wait.
@@ -76,7 +79,7 @@ func (e *StillRefused) Error() string { return errStillRefused.Error() + ": " + 
 
 func (e *StillRefused) Unwrap() error { return errStillRefused }
 
-// serveLetters lists dead letters, or retries one. rest is the path behind
+// serveLetters lists dead letters, or retries or discards one. rest is the path behind
 // lettersPath.
 func (d *Door) serveLetters(w http.ResponseWriter, r *http.Request, rest string) {
 	var answer any
@@ -87,12 +90,12 @@ func (d *Door) serveLetters(w http.ResponseWriter, r *http.Request, rest string)
 		answer, err = d.listLetters(r)
 	case rest == "":
 		err = fmt.Errorf("%w, not a %s", errGetMethod, r.Method)
-	case len(steps) != 3 || steps[2] != "retry":
+	case len(steps) != 3 || steps[2] != "retry" && steps[2] != "discard":
 		err = fmt.Errorf("%w: %s", errNoPath, r.URL.Path)
 	case r.Method != http.MethodPost:
 		err = fmt.Errorf("%w, not a %s", errMethod, r.Method)
 	default:
-		answer, err = d.retryLetter(r, steps[0]+"/"+steps[1])
+		answer, err = d.dealWith(r, steps[0]+"/"+steps[1], steps[2] == "discard")
 	}
 	if err != nil {
 		d.refuse(w, r, nil, err)
@@ -167,7 +170,7 @@ func (d *Door) parseChoice(raw string) (LetterChoice, error) {
 	return c, nil
 }
 
-func (d *Door) retryLetter(r *http.Request, place string) (*RetriedLetter, error) {
+func (d *Door) dealWith(r *http.Request, place string, discard bool) (*RetriedLetter, error) {
 	stream, seq, err := d.parsePlace(place)
 	if err != nil {
 		return nil, err
@@ -176,17 +179,21 @@ func (d *Door) retryLetter(r *http.Request, place string) (*RetriedLetter, error
 	if err != nil {
 		return nil, err
 	}
-	// A retry that was begun is ended, whoever waits for it.
+	deal, otherwise := letters.Retry, errNotRetried
+	if discard {
+		deal, otherwise = letters.Discard, errNotDiscarded
+	}
+	// What was begun is ended, whoever waits for it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), d.o.Deadline)
 	defer cancel()
-	done, err := letters.Retry(ctx, stream, seq)
+	done, err := deal(ctx, stream, seq)
 	switch {
 	case err == nil:
 		return &done, nil
 	case errors.Is(err, ErrNoLetter), errors.Is(err, errStillRefused):
 		return nil, fmt.Errorf("%s/%d: %w", stream, seq, err)
 	}
-	return nil, fmt.Errorf("%w: %w", errNotRetried, err)
+	return nil, fmt.Errorf("%w: %w", otherwise, err)
 }
 
 func (d *Door) letters() (DeadLetters, error) {

@@ -45,6 +45,16 @@ func (p *pile) Retry(_ context.Context, _ string, seq uint64) (RetriedLetter, er
 	return RetriedLetter{Resolution: "published again as MESSAGES/99", As: 99, Row: json.RawMessage(`{"id":1}`)}, nil
 }
 
+func (p *pile) Discard(ctx context.Context, _ string, seq uint64) (RetriedLetter, error) {
+	switch {
+	case p.err != nil:
+		return RetriedLetter{}, p.err
+	case !slices.Contains(p.seqs, seq):
+		return RetriedLetter{}, ErrNoLetter
+	}
+	return RetriedLetter{Resolution: "discarded"}, nil
+}
+
 func TestDeadLetters(t *testing.T) {
 	t.Parallel()
 	p := &pile{seqs: []uint64{3, 7, 13}}
@@ -80,8 +90,12 @@ func TestDeadLetters(t *testing.T) {
 	refusedWith(t, at("POST", "/MESSAGES/0/retry"), 400, "sequence")
 	refusedWith(t, at("POST", "/MESSAGES/3"), 404, "path")
 	refusedWith(t, at("GET", "/MESSAGES/3/retry"), 405, "method")
+	like(t, at("POST", "/MESSAGES/13/discard"), 200, `{"resolution":"discarded","as_seq":null,"row":null}`)
+	refusedWith(t, at("POST", "/MESSAGES/4/discard"), 404, "no-letter")
+	refusedWith(t, at("POST", "/NOWHERE/4/discard"), 404, "no-such-stream")
+	refusedWith(t, at("GET", "/MESSAGES/3/discard"), 405, "method")
 	p.err = errors.New("dial 10.0.0.1: connection refused")
-	for w, name := range map[*httptest.ResponseRecorder]string{at("GET", ""): "not-asked", at("POST", "/MESSAGES/3/retry"): "not-retried"} {
+	for w, name := range map[*httptest.ResponseRecorder]string{at("GET", ""): "not-asked", at("POST", "/MESSAGES/3/retry"): "not-retried", at("POST", "/MESSAGES/3/discard"): "not-discarded"} {
 		if got := refusedWith(t, w, 503, name); strings.Contains(got.Detail, "10.0.0.1") {
 			t.Errorf("detail %q", got.Detail)
 		}

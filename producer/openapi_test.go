@@ -99,7 +99,7 @@ func TestOpenAPIDocument(t *testing.T) {
 			t.Errorf("schema %s is not used", name)
 		}
 	}
-	if len(operations) != 8 {
+	if len(operations) != 10 {
 		t.Errorf("operations %v", operations)
 	}
 }
@@ -119,13 +119,15 @@ func TestOpenAPIRefusals(t *testing.T) {
 	// Those of the small paths; publishing can end with any but those
 	// of receipts and dead letters.
 	only := map[string][]string{
-		receiptsPath + "{stream}/{seq}":       {"query", "sequence", "token", "no-such-stream", "method", "internal", "not-asked", "not-up"},
-		lettersPath:                           {"query", "token", "no-such-stream", "method", "internal", "not-asked", "not-up"},
-		lettersPath + "/{stream}/{seq}/retry": {"sequence", "token", "no-such-stream", "no-letter", "method", "still-refused", "internal", "not-asked", "not-retried", "not-up"},
-		openAPIPath:                           {"token", "method"},
-		metricsPath:                           {"token", "method"},
-		"/healthz":                            {},
-		"/readyz":                             {},
+		receiptsPath + "{stream}/{seq}":         {"query", "sequence", "token", "cross-origin", "no-such-stream", "method", "internal", "not-asked", "not-up"},
+		lettersPath:                             {"query", "token", "cross-origin", "no-such-stream", "method", "internal", "not-asked", "not-up"},
+		lettersPath + "/{stream}/{seq}/retry":   {"sequence", "token", "cross-origin", "no-such-stream", "no-letter", "method", "still-refused", "internal", "not-asked", "not-retried", "not-up"},
+		lettersPath + "/{stream}/{seq}/discard": {"sequence", "token", "cross-origin", "no-such-stream", "no-letter", "method", "internal", "not-asked", "not-discarded", "not-up"},
+		statusPath:                              {"token", "cross-origin", "method", "status-unknown"},
+		openAPIPath:                             {"token", "cross-origin", "method"},
+		metricsPath:                             {"token", "cross-origin", "method"},
+		"/healthz":                              {},
+		"/readyz":                               {},
 	}
 	c := theContract()
 	paths, _ := c.at("paths")
@@ -134,7 +136,7 @@ func TestOpenAPIRefusals(t *testing.T) {
 		for _, r := range append(refusals[:], unforeseen) {
 			here := slices.Contains(only[path], r.name)
 			if only[path] == nil {
-				here = !slices.Contains([]string{"sequence", "no-such-stream", "no-letter", "still-refused", "not-retried"}, r.name)
+				here = !slices.Contains([]string{"sequence", "no-such-stream", "no-letter", "still-refused", "not-retried", "not-discarded", "status-unknown"}, r.name)
 			}
 			status := strconv.Itoa(r.status)
 			if kind := r.kind(); here && !slices.Contains(want[status], kind) {
@@ -225,7 +227,7 @@ func TestOpenAPINames(t *testing.T) {
 			method = http.MethodPost
 		}
 		probes := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-		New(Options{Streams: theStreams, Probes: probes, Metrics: probes}).ServeHTTP(r, httptest.NewRequest(method, strings.NewReplacer("{subject}", "messages", "{stream}", "MESSAGES", "{seq}", "1").Replace(path), nil))
+		New(Options{Streams: theStreams, Probes: probes, Metrics: probes, Status: func() (any, error) { return 1, nil }}).ServeHTTP(r, httptest.NewRequest(method, strings.NewReplacer("{subject}", "messages", "{stream}", "MESSAGES", "{seq}", "1").Replace(path), nil))
 		if r.Code == http.StatusNotFound || r.Code == http.StatusMethodNotAllowed {
 			t.Errorf("path %s is documented, and answered with %d", path, r.Code)
 		}

@@ -24,6 +24,9 @@ var (
 	errNotRetried      = errors.New("it could not be retried")
 	errBadSequence     = errors.New("there is no such sequence, they are numbers from 1")
 	errBodyBroken      = errors.New("the body broke off")
+	errCrossOrigin     = errors.New("the request was made by a page of another origin")
+	errNoStatus        = errors.New("the state of the cluster is not known")
+	errNotDiscarded    = errors.New("it could not be discarded")
 	errNoToken         = errors.New("there is no bearer token")
 	errWrongToken      = errors.New("the bearer token is not the right one")
 	errNoPath          = errors.New("there is nothing at this path")
@@ -98,6 +101,7 @@ var refusals = [...]refusal{
 	{errBodyBroken, 400, "body", "Body incomplete", "", noneYet, 0},
 	{errNoToken, 401, "token", "Token needed", "Send the header Authorization: Bearer TOKEN with auth.token of cluster.yaml.", "", 0},
 	{errWrongToken, 401, "token", "Token refused", "Compare the token with auth.token of cluster.yaml.", "", 0},
+	{errCrossOrigin, 403, "cross-origin", "Made by another site's page", "Browsers may send from Landfall's own pages only, opened by an address or by a name in cluster.yaml.", "", 0},
 	{errNoPath, 404, "path", "Nothing here", "POST to /v1/publish/SUBJECT (a slash in a subject is %2F), or GET /v1/receipts/STREAM/SEQ, or GET /v1/dead-letters; GET /v1/openapi.json describes them.", "", 0},
 	{errNoStream, 404, "no-stream", "No stream takes this subject", "Use a subject that is taken, or add it to a stream in cluster.yaml.", "", 0},
 	{errUnknownStream, 404, "no-such-stream", "No such stream", "Use a stream of cluster.yaml, as the answer to a publish names it.", "", 0},
@@ -119,6 +123,8 @@ var refusals = [...]refusal{
 	{errGap, 500, "gap", "Lost", "The nodes' disks have lost what they promised to keep: see landfall.gaps and app verify. Send the message again under another key.", "", 0},
 	{errNotOpen, 503, "not-up", "Not up", "Repeat in a moment, or at another node.", "", 1},
 	{errNotAsked, 503, "not-asked", "Postgres could not be asked", "What was acknowledged is safe in the stream. Ask again later.", "", 5},
+	{errNoStatus, 503, "status-unknown", "Not known", "Ask another node.", "", 1},
+	{errNotDiscarded, 503, "not-discarded", "Not discarded", "Postgres could not be reached. Repeat it later.", "", 5},
 	{errNotRetried, 503, "not-retried", "Not retried", "Postgres or the stream could not be reached. Repeat it later; it is stored once.", "", 5},
 	{errStopping, 503, "stopping", "Stopping", "At another node:", sameKey, 1},
 	{errClientGone, 503, "gone", "Given up", "", sameKey, 1},
@@ -158,7 +164,7 @@ func isRefusal(err error) bool { return refusalOf(err).err != nil }
 func (like refusal) kind() string { return "urn:landfall:problem:" + like.name }
 
 func (like refusal) problem(err error) problem {
-	if errors.Is(like.err, errNotAsked) || errors.Is(like.err, errNotRetried) {
+	if errors.Is(like.err, errNotAsked) || errors.Is(like.err, errNotRetried) || errors.Is(like.err, errNotDiscarded) {
 		err = like.err // where Postgres is, and as whom it is asked, is for the log
 	}
 	return problem{
@@ -186,7 +192,7 @@ func (like refusal) respond(w http.ResponseWriter, document any) {
 	}
 	switch like.err {
 	case errNoToken, errWrongToken:
-		h.Set("WWW-Authenticate", `Bearer realm="landfall"`)
+		h.Add("WWW-Authenticate", `Bearer realm="landfall"`)
 	case errMethod:
 		h.Set("Allow", http.MethodPost)
 	case errGetMethod:

@@ -58,9 +58,11 @@ func (d *Door) sum(w http.ResponseWriter, r *http.Request, q *request, s *summar
 		err = fmt.Errorf("%w: %d of %d", errLines, s.refused, s.refused+s.acked-s.buried)
 	}
 	if err != nil {
+		d.o.Published(refusalOf(err).name, 0)
 		d.refuseBatch(w, r, q, s, err)
 		return
 	}
+	d.o.Published("", 0)
 	s.Messages, s.Duplicates, s.FirstSeq, s.LastSeq = s.acked, s.duplicates, s.first, s.last
 	status := http.StatusOK
 	if s.Stored != nil && !*s.Stored {

@@ -120,6 +120,7 @@ func (s *Sink) watch(ctx context.Context) {
 		}
 		last, far = time.Now(), time.Time{}
 		s.Log.Warn("handing the stream's sink to another node", "reason", reason)
+		s.Observer.HandingOver(reason)
 		if err := s.Source.StepDown(ctx); err != nil {
 			s.Log.Warn("could not hand over", "error", err)
 		}

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"time"
 
 	"landfall/message"
 )
@@ -73,18 +74,23 @@ func (s *Sink) mend(ctx, work context.Context, cur message.Cursor) (message.Curs
 // and another node does better.
 func (s *Sink) storeOne(work context.Context, cur message.Cursor, m *message.Message) (message.Cursor, error) {
 	b := &message.Batch{Messages: []message.Message{*m}, Rows: s.Store.Encode(nil, m), Size: m.Size()}
+	began := time.Now()
 	out, err := s.Store.Write(work, cur, b)
 	if err != nil {
 		return cur, err
 	}
-	s.committed(out)
+	s.committed(b, out, time.Since(began))
 	return out.Cursor, nil
 }
 
 // gap records that the messages behind cur up to to are gone.
 func (s *Sink) gap(work context.Context, cur message.Cursor, to uint64) (message.Cursor, error) {
 	s.Log.Error("messages are gone from every replica: recorded as a gap", "from", cur.Seq+1, "to", to)
-	return s.Store.RecordGap(work, cur, to)
+	next, err := s.Store.RecordGap(work, cur, to)
+	if err == nil {
+		s.Observer.Gap(cur.Seq+1, to)
+	}
+	return next, err
 }
 
 // missed looks whether an idle stream holds more than was delivered: either

@@ -80,8 +80,8 @@ func (s *Sink) sweepOnce(ctx context.Context) (rows int, err error) {
 		took := time.Since(began)
 		s.sweeping.rows = sweepRows(s.sweeping.rows, took)
 		rows += n
-		if n > 0 && s.Expired != nil {
-			s.Expired(n)
+		if n > 0 {
+			s.Observer.Expired(n)
 		}
 		if more {
 			wait(ctx, max(took, sweepPause))

@@ -58,7 +58,7 @@ func (c *closet) Accepted(context.Context) (uint64, error) {
 // sweepFor runs a sink's sweeping, and tells what it said.
 func (c *closet) sweepFor(keep, d time.Duration) (expired int, log string) {
 	var said bytes.Buffer
-	s := New(Options{Source: c, Store: c, Log: slog.New(slog.NewTextHandler(&said, nil)), Keep: keep, Expired: func(n int) { expired += n }})
+	s := New(Options{Source: c, Store: c, Log: slog.New(slog.NewTextHandler(&said, nil)), Keep: keep, Observer: observer{expired: func(n int) { expired += n }}})
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	c.began = time.Now()

@@ -3,6 +3,7 @@ package sink
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -36,6 +37,7 @@ func (s *Sink) session(ctx, work context.Context) error {
 	}
 	defer pull.Close()
 	s.outage.activated(s.Log, cur.Seq)
+	s.Observer.Active(cur)
 
 	buf := newBuffer(s.Store.Encode, cur.Seq+1, s.limit.now)
 	ctx, cancel := context.WithCancel(ctx)
@@ -98,12 +100,13 @@ func (s *Sink) drain(ctx, work context.Context, cur message.Cursor, buf *buffer)
 		} else {
 			s.progress.busy()
 			s.progress.begun()
+			began := time.Now()
 			out, err := s.Store.Write(work, cur, b)
 			if err != nil {
 				s.progress.broken()
 				return err
 			}
-			s.committed(out)
+			s.committed(b, out, time.Since(began))
 			s.progress.moved()
 			housekeeping.came += b.Size
 			cur, spare = out.Cursor, b
@@ -119,11 +122,16 @@ func (s *Sink) drain(ctx, work context.Context, cur message.Cursor, buf *buffer)
 }
 
 // committed tells everybody concerned that a batch is in Postgres.
-func (s *Sink) committed(out message.Outcome) {
+func (s *Sink) committed(b *message.Batch, out message.Outcome, took time.Duration) {
 	s.aside.add(out)
 	s.answered()
-	if s.Committed != nil {
-		s.Committed(out)
+	s.Observer.Committed(b, out, took)
+	if !s.Log.Enabled(context.Background(), slog.LevelDebug) {
+		return
+	}
+	for i := range b.Messages {
+		m := &b.Messages[i]
+		s.Log.Debug("in Postgres", "sequence", m.Seq, "id", m.ID(), "subject", m.Subject)
 	}
 }
 

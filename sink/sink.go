@@ -49,13 +49,11 @@ type Options struct {
 	Postgres  func() (reachable bool, since time.Time)
 	Elsewhere func() bool
 
-	// Keep is how long rows of the messages table stay; 0: for ever. Expired,
-	// if set, is told of rows that were deleted for it. It must not wait.
-	Keep    time.Duration
-	Expired func(rows int)
+	// Keep is how long rows of the messages table stay; 0: for ever.
+	Keep time.Duration
 
-	// Committed, if set, is told of every batch that is in Postgres.
-	Committed func(message.Outcome)
+	// Observer is told what happens here; nil: nobody is.
+	Observer Observer
 }
 
 // Sink stores one stream.
@@ -73,6 +71,9 @@ type Sink struct {
 // New makes a sink; Run starts it.
 func New(o Options) *Sink {
 	o.Log = o.Log.With("stream", o.Stream.Name)
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = minBackoff, maxBackoff
 	return &Sink{Options: o, limit: limit{max: maxRows, now: maxRows}, backoff: b}
@@ -90,6 +91,7 @@ func (s *Sink) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if !s.Source.Leads() {
 			s.progress.idle()
+			s.Observer.Passive()
 			wait(ctx, leadPoll)
 			continue
 		}
@@ -127,15 +129,18 @@ func (s *Sink) settle(err error) time.Duration {
 	case errors.As(err, &setup):
 		s.progress.paused()
 		s.outage.pausedFor(s.Log, setup)
+		s.Observer.Paused(setup)
 		return pause
 	}
 	s.outage.began(s.Log, err)
+	s.Observer.Failed(err)
 	return s.backoff.NextBackOff()
 }
 
 // answered is called when Postgres did what it was asked to.
 func (s *Sink) answered() {
 	s.outage.ended(s.Log)
+	s.Observer.Fine()
 	s.aside.tell(s.Log)
 	s.backoff.Reset()
 }

@@ -57,12 +57,12 @@ func (w *world) newNode(number int) *node {
 // newSink is the sink of a process p that is about to begin.
 func (n *node) newSink(p *process) *Sink {
 	opts := Options{
-		Stream:    cluster.Stream{Name: "MESSAGES", ReplayWindow: n.options.replayWindow},
-		Source:    source{n, p},
-		Store:     store{n, p},
-		Log:       slog.New(recorder{n.world}),
-		Postgres:  n.postgres,
-		Committed: n.committed,
+		Stream:   cluster.Stream{Name: "MESSAGES", ReplayWindow: n.options.replayWindow},
+		Source:   source{n, p},
+		Store:    store{n, p},
+		Log:      slog.New(recorder{n.world}),
+		Postgres: n.postgres,
+		Observer: observer{committed: n.committed},
 	}
 	if n.options.nodes > 1 {
 		opts.Elsewhere = n.elsewhere

@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"landfall/cluster"
 )
 
 func TestMetrics(t *testing.T) {
@@ -14,13 +16,16 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	v := NewOverview(OverviewOptions{Config: &cluster.Config{Streams: []cluster.Stream{{Name: "A"}, {Name: "B"}}}, Node: "n1", Metrics: m})
 	for _, subject := range []string{
 		streamElected + "A", streamElected + "A", streamElected + "STRANGER",
 		consumerElected + "B.postgres", consumerElected + "STRANGER.postgres", "$JS.EVENT.ADVISORY.OTHER.A",
 	} {
-		m.hear(subject)
+		if stream, kind := parseElection(subject); kind != "" {
+			v.elected(stream, kind, "n1")
+		}
 	}
-	m.MetaElected()
+	v.MetaElected()
 	read := func() string {
 		w := httptest.NewRecorder()
 		m.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))

@@ -22,17 +22,6 @@ const (
 	fresh = 3 * time.Second
 )
 
-// Report is what a node tells the others about itself, over core NATS: it is
-// news, worth nothing once it is old, and never stored.
-type Report struct {
-	Node          string    `json:"node"`
-	Version       string    `json:"version"`
-	Time          time.Time `json:"time"`           // by the sender's clock
-	Started       time.Time `json:"started"`        // when the sender's process began to report
-	PostgresOK    bool      `json:"postgres_ok"`    // it reaches Postgres
-	PostgresSince time.Time `json:"postgres_since"` // since when that is so
-}
-
 // Heard is another node's latest report.
 type Heard struct {
 	Report
@@ -44,18 +33,19 @@ func (h Heard) Fresh() bool { return time.Since(h.Arrived) < fresh }
 
 // PeersOptions are what Peers needs to know.
 type PeersOptions struct {
-	Cluster  string      // its name, a single token of a subject
-	Node     string      // this node
-	Nodes    []string    // all nodes of the cluster; reports of others are ignored
-	Version  string      // of this program
-	Conn     *nats.Conn  // to the cluster
-	Postgres func() bool // whether this node reaches Postgres; quick, no I/O
-	Log      *slog.Logger
+	Cluster string        // its name, a single token of a subject
+	Node    string        // this node
+	Nodes   []string      // all nodes of the cluster; reports of others are ignored
+	Conn    *nats.Conn    // to the cluster
+	Report  func() Report // what to tell; quick, no I/O
+	Log     *slog.Logger
 }
 
 // Peers tells the other nodes how this one is doing, and keeps what they tell.
 type Peers struct {
 	o PeersOptions
+
+	nudge chan struct{}
 
 	mu    sync.Mutex // guards heard
 	heard map[string]Heard
@@ -63,8 +53,8 @@ type Peers struct {
 
 // NewPeers makes peers that have heard nothing yet.
 func NewPeers(o PeersOptions) (*Peers, error) {
-	if o.Conn == nil || o.Postgres == nil {
-		return nil, errors.New("peers: a connection and the state of Postgres are needed")
+	if o.Conn == nil || o.Report == nil {
+		return nil, errors.New("peers: a connection and something to tell are needed")
 	}
 	for _, name := range append([]string{o.Cluster}, o.Nodes...) {
 		if name == "" || strings.ContainsAny(name, ".*> \t\r\n") {
@@ -77,7 +67,7 @@ func NewPeers(o PeersOptions) (*Peers, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Peers{o: o, heard: make(map[string]Heard, len(o.Nodes))}, nil
+	return &Peers{o: o, nudge: make(chan struct{}, 1), heard: make(map[string]Heard, len(o.Nodes))}, nil
 }
 
 // subject is where a node's reports go. It begins with `$`, so that no stream
@@ -103,25 +93,24 @@ func (p *Peers) Run(ctx context.Context) error {
 
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	mine := Report{Node: p.o.Node, Version: p.o.Version, Started: time.Now().UTC()}
 	for {
-		p.renew(&mine)
-		if err := p.tell(mine); err != nil {
+		if err := p.tell(p.o.Report()); err != nil {
 			p.o.Log.Debug("the other nodes are not told", "err", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-p.nudge:
 		}
 	}
 }
 
-// renew brings this node's own report up to date.
-func (p *Peers) renew(mine *Report) {
-	mine.Time = time.Now().UTC()
-	if ok := p.o.Postgres(); ok != mine.PostgresOK || mine.PostgresSince.IsZero() {
-		mine.PostgresOK, mine.PostgresSince = ok, mine.Time
+// Nudge has the others told now rather than within a second.
+func (p *Peers) Nudge() {
+	select {
+	case p.nudge <- struct{}{}:
+	default:
 	}
 }
 

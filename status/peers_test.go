@@ -54,8 +54,8 @@ func eventually(t *testing.T, what string, holds func() bool) {
 func newPeers(t *testing.T, nc *nats.Conn, node string, postgres func() bool) *Peers {
 	t.Helper()
 	p, err := NewPeers(PeersOptions{
-		Cluster: "landfall", Node: node, Nodes: []string{"n1", "n2", "n3"}, Version: "v1",
-		Conn: nc, Postgres: postgres,
+		Cluster: "landfall", Node: node, Nodes: []string{"n1", "n2", "n3"}, Conn: nc,
+		Report: func() Report { return Report{Node: node, Version: "v1", PostgresOK: postgres()} },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -82,8 +82,7 @@ func TestNodesTellEachOther(t *testing.T) {
 		t.Error("n3 alone reaches Postgres, and that is not what the others say")
 	}
 	third := n1.Others()[1]
-	if third.Node != "n3" || third.Version != "v1" || !third.PostgresOK || third.PostgresSince.IsZero() ||
-		third.Started.IsZero() || third.Time.IsZero() || !third.Fresh() {
+	if third.Node != "n3" || third.Version != "v1" || !third.PostgresOK || !third.Fresh() {
 		t.Errorf("n1 heard %+v", third)
 	}
 	stop()
@@ -145,36 +144,14 @@ func TestNonsenseIsIgnored(t *testing.T) {
 	}
 }
 
-func TestSince(t *testing.T) {
-	t.Parallel()
-	nc := connect(t, startServer(t))
-	synctest.Test(t, func(t *testing.T) {
-		ok := false
-		p := newPeers(t, nc, "n1", func() bool { return ok })
-		var mine Report
-		start := time.Now().UTC()
-		for _, c := range []struct {
-			ok    bool
-			since time.Duration
-		}{{false, 0}, {false, 0}, {true, 2 * time.Second}, {true, 2 * time.Second}, {false, 4 * time.Second}} {
-			ok = c.ok
-			p.renew(&mine)
-			if mine.PostgresOK != c.ok || !mine.PostgresSince.Equal(start.Add(c.since)) {
-				t.Errorf("after %v: %+v", time.Since(start), mine)
-			}
-			<-time.After(time.Second)
-		}
-	})
-}
-
 func TestPeersRefuse(t *testing.T) {
 	t.Parallel()
-	nc, yes := connect(t, startServer(t)), func() bool { return true }
+	nc, tell := connect(t, startServer(t)), func() Report { return Report{} }
 	for name, o := range map[string]PeersOptions{
-		"no connection":      {Cluster: "c", Node: "n1", Nodes: []string{"n1"}, Postgres: yes},
-		"no Postgres":        {Cluster: "c", Node: "n1", Nodes: []string{"n1"}, Conn: nc},
-		"unknown node":       {Cluster: "c", Node: "n9", Nodes: []string{"n1"}, Conn: nc, Postgres: yes},
-		"cluster of subject": {Cluster: "a.*", Node: "n1", Nodes: []string{"n1"}, Conn: nc, Postgres: yes},
+		"no connection":      {Cluster: "c", Node: "n1", Nodes: []string{"n1"}, Report: tell},
+		"nothing to tell":    {Cluster: "c", Node: "n1", Nodes: []string{"n1"}, Conn: nc},
+		"unknown node":       {Cluster: "c", Node: "n9", Nodes: []string{"n1"}, Conn: nc, Report: tell},
+		"cluster of subject": {Cluster: "a.*", Node: "n1", Nodes: []string{"n1"}, Conn: nc, Report: tell},
 	} {
 		if _, err := NewPeers(o); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -182,7 +159,7 @@ func TestPeersRefuse(t *testing.T) {
 	}
 	closed := connect(t, startServer(t))
 	closed.Close()
-	if err := newPeers(t, closed, "n1", yes).Run(t.Context()); err == nil {
+	if err := newPeers(t, closed, "n1", func() bool { return true }).Run(t.Context()); err == nil {
 		t.Error("runs on a closed connection")
 	}
 }

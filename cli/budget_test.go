@@ -10,36 +10,6 @@ import (
 	"landfall/cluster"
 )
 
-func TestWords(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct{ got, want string }{
-		{count(0, "node"), "0 nodes"},
-		{count(1, "node"), "1 node"},
-		{count(12345, "row"), "12,345 rows"},
-		{thousands(999), "999"},
-		{thousands(1000), "1,000"},
-		{thousands(-1234567), "-1,234,567"},
-		{thousands(-123), "-123"},
-		{sizeText(0), "0 bytes"},
-		{sizeText(1023), "1023 bytes"},
-		{sizeText(1536), "1.5 KiB"},
-		{sizeText(4 << 30), "4 GiB"},
-		{sizeText(math.MaxInt64), "8 EiB"},
-		{durationText(0), "0s"},
-		{durationText(250 * time.Millisecond), "250ms"},
-		{durationText(1500 * time.Millisecond), "1.5s"},
-		{durationText(30 * time.Second), "30s"},
-		{durationText(89 * time.Second), "1m 29s"},
-		{durationText(72 * time.Hour), "72h"},
-		{durationText(2*time.Hour + 4*time.Minute + 59*time.Second), "2h 4m"},
-		{durationText(2000 * time.Hour), "83 days"},
-	} {
-		if c.got != c.want {
-			t.Errorf("got %q, want %q", c.got, c.want)
-		}
-	}
-}
-
 // The budget never promises more than fits: what is kept when the outage
 // begins and what arrives while it lasts stay within max_bytes.
 func TestOutageBudgetFits(t *testing.T) {

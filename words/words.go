@@ -1,4 +1,6 @@
-package cli
+// Package words says figures as people do: counts, sizes, durations. It knows
+// nobody, so that the terminal and the status page say the same.
+package words
 
 import (
 	"fmt"
@@ -7,16 +9,16 @@ import (
 	"time"
 )
 
-// count is a number of things, as one says it.
-func count(n int, thing string) string {
+// Count is a number of things, as one says it.
+func Count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
-	return thousands(n) + " " + thing + "s"
+	return Thousands(n) + " " + thing + "s"
 }
 
-// thousands writes a number with its thousands apart: 10,000.
-func thousands(n int) string {
+// Thousands writes a number with its thousands apart: 10,000.
+func Thousands(n int) string {
 	digits := strconv.Itoa(n)
 	var b strings.Builder
 	for i, d := range digits {
@@ -28,8 +30,8 @@ func thousands(n int) string {
 	return b.String()
 }
 
-// sizeText writes bytes in the unit that fits: 4 GiB, 1.5 MiB.
-func sizeText(n int64) string {
+// Size writes bytes in the unit that fits: 4 GiB, 1.5 MiB.
+func Size(n int64) string {
 	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
 	size, unit := float64(n), 0
 	for size >= 1024 && unit < len(units)-1 {
@@ -38,12 +40,12 @@ func sizeText(n int64) string {
 	return strconv.FormatFloat(float64(int64(size*10))/10, 'f', -1, 64) + " " + units[unit]
 }
 
-// durationText writes a duration in at most two units, cut off rather than
+// Duration writes a duration in at most two units, cut off rather than
 // rounded up, for it is a budget: 2h 4m, 72h, 30s, 250ms.
-func durationText(d time.Duration) string {
+func Duration(d time.Duration) string {
 	switch {
 	case d >= 1000*time.Hour:
-		return fmt.Sprintf("%s days", thousands(int(d/(24*time.Hour))))
+		return fmt.Sprintf("%s days", Thousands(int(d/(24*time.Hour))))
 	case d >= time.Hour:
 		return twoUnits(int(d/time.Hour), "h", int(d%time.Hour/time.Minute), "m")
 	case d >= time.Minute:
