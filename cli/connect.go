@@ -82,7 +82,7 @@ func (c *connector) all(ctx context.Context) {
 	defer at.Close()
 	server, err := at.Server(ctx, c.cfg.Name)
 	if err != nil {
-		c.fail("server", "", "cannot be asked: %s", plainText(err))
+		c.fail("server", "", "cannot be asked: %s", words.Plain(err))
 		return
 	}
 	c.server(server)
@@ -112,7 +112,7 @@ func (c *connector) connect(ctx context.Context, key, url string) *store.Inspect
 	place := cluster.Postgres{URL: url}.Place()
 	at, err := store.Inspect(ctx, url)
 	if err != nil {
-		c.fail(key, connectAdvice(key, err), "%s: %s", place, plainText(err))
+		c.fail(key, connectAdvice(key, err), "%s: %s", place, words.Plain(err))
 		return nil
 	}
 	c.connected(key, place, at)

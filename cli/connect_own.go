@@ -43,7 +43,7 @@ func (c *connector) ownTables(ctx context.Context, at *store.Inspection, server 
 		}
 		o, err := at.OwnTable(ctx, s.Table)
 		if err != nil {
-			c.fail(s.Name, "", "%s cannot be looked at: %s", s.Table, plainText(err))
+			c.fail(s.Name, "", "%s cannot be looked at: %s", s.Table, words.Plain(err))
 			continue
 		}
 		c.ownTable(s, &o, sizes, server)

@@ -49,7 +49,7 @@ func (c *connector) server(s store.Server) {
 func (c *connector) sessions(s store.Server) {
 	each, err := store.Sessions(c.cfg)
 	if err != nil {
-		c.fail("connections", "correct postgres.url", "%s", plainText(err))
+		c.fail("connections", "correct postgres.url", "%s", words.Plain(err))
 		return
 	}
 	most := each * len(c.cfg.Nodes)
@@ -68,13 +68,13 @@ func (c *connector) sessions(s store.Server) {
 // session tries what the sink does in every transaction, and compares clocks.
 func (c *connector) session(ctx context.Context, at *store.Inspection) {
 	if err := at.Begins(ctx); err != nil {
-		c.fail("settings", "the role must be able to set synchronous_commit, statement_timeout, lock_timeout and idle_in_transaction_session_timeout", "a transaction cannot be begun: %s", plainText(err))
+		c.fail("settings", "the role must be able to set synchronous_commit, statement_timeout, lock_timeout and idle_in_transaction_session_timeout", "a transaction cannot be begun: %s", words.Plain(err))
 	} else {
 		c.ok("settings", "synchronous_commit and timeouts can be set in a transaction")
 	}
 	ahead, uncertain, err := at.Clock(ctx)
 	if err != nil {
-		c.fail("clock", "", "cannot be asked: %s", plainText(err))
+		c.fail("clock", "", "cannot be asked: %s", words.Plain(err))
 		return
 	}
 	c.clock(ahead, uncertain)
@@ -101,7 +101,7 @@ func (c *connector) pooler(ctx context.Context, key string, at *store.Inspection
 	migrates := key == "postgres.migrate_url" || p.MigrateURL == ""
 	switch {
 	case err != nil:
-		c.fail("session locks", connectAdvice(key, err), "cannot be tried through %s: %s", key, plainText(err))
+		c.fail("session locks", connectAdvice(key, err), "cannot be tried through %s: %s", key, words.Plain(err))
 	case !shared:
 		c.ok("session locks", "hold through %s", key)
 	case migrates && p.Migrate:
@@ -124,7 +124,7 @@ func (c *connector) owner(ctx context.Context, server store.Server) bool {
 	s, err := at.Server(ctx, c.cfg.Name)
 	switch {
 	case err != nil:
-		c.fail("migration role", "", "cannot be asked: %s", plainText(err))
+		c.fail("migration role", "", "cannot be asked: %s", words.Plain(err))
 		return false
 	case s.Place != server.Place:
 		c.fail("migration role", "let postgres.migrate_url lead to the same database as postgres.url", "user %s in another database, %s", s.User, s.Database)

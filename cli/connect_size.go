@@ -15,7 +15,7 @@ func (c *connector) size(ctx context.Context, at *store.Inspection) {
 	size, there := sizes[table]
 	switch {
 	case err != nil:
-		c.fail("size", "", "cannot be asked: %s", plainText(err))
+		c.fail("size", "", "cannot be asked: %s", words.Plain(err))
 	case there && c.cfg.Keep > 0:
 		c.ok("size", "%s has %s; rows older than %s are deleted", table, tableSizeText(size), words.Duration(c.cfg.Keep))
 	case there:

@@ -9,12 +9,13 @@ import (
 
 	"landfall/migrations"
 	"landfall/store"
+	"landfall/words"
 )
 
 // unreadable notes that nobody can tell how far the migrations are. If nodes
 // do not run them, the role need not be able to.
 func (c *connector) unreadable(err error) {
-	advice, found := "", plainText(err)
+	advice, found := "", words.Plain(err)
 	var setup *migrations.SetupError
 	if errors.As(err, &setup) {
 		advice, found = setup.Hint, setup.Problem
@@ -99,7 +100,7 @@ func (c *connector) tables(ctx context.Context, at *store.Inspection, server sto
 	if look != nil && look.Messages == "present" {
 		l, err := at.Layout(ctx, table)
 		if err != nil {
-			c.fail("columns", "", "cannot be read: %s", plainText(err))
+			c.fail("columns", "", "cannot be read: %s", words.Plain(err))
 		} else {
 			c.layout(table, l)
 			c.size(ctx, at)
@@ -107,7 +108,7 @@ func (c *connector) tables(ctx context.Context, at *store.Inspection, server sto
 	}
 	lacking, err := at.LackingRights(ctx, table, c.cfg.Keep > 0)
 	if err != nil {
-		c.fail("rights", "", "cannot be read: %s", plainText(err))
+		c.fail("rights", "", "cannot be read: %s", words.Plain(err))
 		return
 	}
 	var needed, unused []store.Right

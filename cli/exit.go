@@ -12,6 +12,7 @@ import (
 	"github.com/choria-io/fisk"
 
 	"landfall/cluster"
+	"landfall/words"
 )
 
 // misuseError is what the user mends on the command line or in cluster.yaml.
@@ -59,7 +60,7 @@ func report(w io.Writer, err error) {
 	if errors.As(err, &problems) {
 		fmt.Fprintln(w, problems)
 	} else {
-		fmt.Fprintln(w, "app: "+plainText(err))
+		fmt.Fprintln(w, "app: "+words.Plain(err))
 	}
 	var wrong *misuseError
 	if errors.As(err, &wrong) && wrong.hint != "" {

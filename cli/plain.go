@@ -2,30 +2,10 @@ package cli
 
 import (
 	"log/slog"
-	"slices"
-	"strings"
 	"time"
-)
 
-// plainText is an error's text without the lists that pgx makes: it tells of
-// every attempt to connect on an indented line of its own, and tries twice,
-// with TLS and without, where nobody has said which. Of attempts that say the
-// same one is told, and of a server without TLS only what it says without.
-func plainText(err error) string {
-	first, rest, several := strings.Cut(strings.TrimSpace(err.Error()), "\n\t")
-	if !several {
-		return first
-	}
-	var told []string
-	attempts := strings.Split(rest, "\n\t")
-	for i, attempt := range attempts {
-		noTLS := strings.HasSuffix(attempt, "server refused TLS connection") && i < len(attempts)-1
-		if !noTLS && !slices.Contains(told, attempt) {
-			told = append(told, attempt)
-		}
-	}
-	return first + " " + strings.Join(told, "; ")
-}
+	"landfall/words"
+)
 
 // plainValues makes log lines of what slog would write otherwise: an error is
 // its plain text, and a duration 1.5s, where JSON would have a bare number of
@@ -33,7 +13,7 @@ func plainText(err error) string {
 func plainValues(_ []string, a slog.Attr) slog.Attr {
 	switch v := a.Value.Any().(type) {
 	case error:
-		a.Value = slog.StringValue(plainText(v))
+		a.Value = slog.StringValue(words.Plain(v))
 	case time.Duration:
 		a.Value = slog.StringValue(v.String())
 	}

@@ -42,7 +42,7 @@ func drawCharts(v *View, streams [][]point) string {
 		{"Published", []line{{"publish", published}}, perSecond},
 		{"Stored", []line{{"store", stored}}, perSecond},
 		{"In flight", []line{{"lag", behind}}, func(x float64) string { return words.Thousands(int(x)) }},
-		{"Commit, slowest of a hundred", []line{{"commit", commits}}, millisText},
+		{"Commit p99", []line{{"commit", commits}}, millisText},
 	}
 	marks := marksOf(v)
 	var b strings.Builder

@@ -169,10 +169,6 @@ func (v *Overview) Run(ctx context.Context) error {
 		case <-tick.C:
 		case <-v.news:
 			v.renewed = time.Time{}
-			if p := v.peers.Load(); p != nil {
-				v.renew(time.Now())
-				p.Nudge()
-			}
 		}
 	}
 }
@@ -185,6 +181,9 @@ func (v *Overview) look(now time.Time) {
 		if err := v.renew(now); err != nil {
 			v.o.Log.Debug("the embedded server does not say how it does", "error", err)
 			return // and the view becomes stale
+		}
+		if p := v.peers.Load(); p != nil {
+			p.Tell()
 		}
 		changed = true
 	}

@@ -23,7 +23,7 @@ func pageWords() template.FuncMap {
 		"bytes":    func(n any) string { return bytesText(n) },
 		"duration": func(s float64) string { return span(seconds(s)) },
 		"took":     tookText,
-		"window":   windowText,
+		"window":   windowText, "eventText": eventText,
 		"body": func(data []byte) string {
 			if len(data) > 4*longestText {
 				data = data[:4*longestText]

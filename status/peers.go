@@ -45,7 +45,7 @@ type PeersOptions struct {
 type Peers struct {
 	o PeersOptions
 
-	nudge chan struct{}
+	news chan struct{} // there is something new to tell
 
 	mu    sync.Mutex // guards heard
 	heard map[string]Heard
@@ -67,7 +67,7 @@ func NewPeers(o PeersOptions) (*Peers, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Peers{o: o, nudge: make(chan struct{}, 1), heard: make(map[string]Heard, len(o.Nodes))}, nil
+	return &Peers{o: o, news: make(chan struct{}, 1), heard: make(map[string]Heard, len(o.Nodes))}, nil
 }
 
 // subject is where a node's reports go. It begins with `$`, so that no stream
@@ -101,15 +101,16 @@ func (p *Peers) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		case <-p.nudge:
+		case <-p.news:
+			tick.Reset(interval)
 		}
 	}
 }
 
-// Nudge has the others told now rather than within a second.
-func (p *Peers) Nudge() {
+// Tell has the others told now. Otherwise they are told once a second.
+func (p *Peers) Tell() {
 	select {
-	case p.nudge <- struct{}{}:
+	case p.news <- struct{}{}:
 	default:
 	}
 }

@@ -54,7 +54,7 @@ func (s *Sink) note(e Event) {
 	s.diary.note(e)
 }
 
-// Passive: another node stores the stream.
+// Passive is told while another node stores the stream.
 func (s *Sink) Passive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +71,7 @@ func (s *Sink) lead() {
 	}
 }
 
-// Active: a session has begun behind the cursor.
+// Active is told when a session has begun behind the cursor.
 func (s *Sink) Active(cur message.Cursor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +82,7 @@ func (s *Sink) Active(cur message.Cursor) {
 	s.cursor, s.known = cur, true
 }
 
-// Committed: the batch is in Postgres.
+// Committed is told of a batch that is in Postgres.
 func (s *Sink) Committed(b *message.Batch, out message.Outcome, took time.Duration) {
 	now := time.Now()
 	s.metrics.committed(s.stream, b, out, took, now)
@@ -110,7 +110,7 @@ func (s *Sink) Committed(b *message.Batch, out message.Outcome, took time.Durati
 	}
 }
 
-// Fine: whatever trouble there was is over.
+// Fine is told when whatever trouble there was is over.
 func (s *Sink) Fine() {
 	s.mu.Lock()
 	over, since := s.trouble, s.since
@@ -125,14 +125,14 @@ func (s *Sink) Fine() {
 	}
 }
 
-// Failed: it is tried again.
-func (s *Sink) Failed(err error) { s.turn(SinkOutage, SinkFailing, err.Error(), "") }
+// Failed is told of trouble after which it is tried again.
+func (s *Sink) Failed(err error) { s.turn(SinkOutage, SinkFailing, words.Plain(err), "") }
 
-// Paused: a person has to mend the set-up.
+// Paused is told when a person has to mend the set-up.
 func (s *Sink) Paused(err *message.SetupError) {
 	reason := err.Reason
 	if err.Err != nil {
-		reason = fmt.Sprintf("%s: %v", reason, err.Err)
+		reason += ": " + words.Plain(err.Err)
 	}
 	s.turn(SinkIsPaused, SinkPaused, reason, err.Advice)
 }
@@ -154,12 +154,12 @@ func (s *Sink) turn(state SinkState, kind Kind, reason, advice string) {
 	}
 }
 
-// HandingOver: another node shall store.
+// HandingOver is told when another node shall store.
 func (s *Sink) HandingOver(reason string) {
 	s.note(Event{Kind: HandingOver, Text: "handing over: " + reason})
 }
 
-// Gap: the messages are gone, and recorded so.
+// Gap is told of messages that are gone, and recorded so.
 func (s *Sink) Gap(from, to uint64) {
 	s.mu.Lock()
 	if s.counts != nil {
@@ -170,7 +170,7 @@ func (s *Sink) Gap(from, to uint64) {
 	s.note(Event{Kind: GapRecorded, Text: fmt.Sprintf("messages %d to %d are gone from every node", from, to)})
 }
 
-// Expired: rows were deleted because they were older than keep.
+// Expired is told of rows that were deleted because they were older than keep.
 func (s *Sink) Expired(rows int) { s.metrics.Expired(s.stream, rows) }
 
 // Counted takes in what Postgres has.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"landfall/words"
 )
 
 // eventsListed are how many of the latest a terminal is given.
@@ -34,26 +36,31 @@ func Tables(v *View) [][][]string {
 			bytesText(s.Bytes) + " of " + bytesText(s.MaxBytes), signedText(s.DeadLetters), signedText(s.Duplicates), signedText(s.Gaps), windowText(s.Window), Way(s),
 		})
 	}
-	events := [][]string{{"EVENT", "WHAT", "TOOK"}}
+	events := [][]string{{"EVENT", "TOOK", "WHAT"}}
 	for _, e := range v.Events[:min(len(v.Events), eventsListed)] {
-		what := e.Text
-		if e.Stream != "" {
-			what = e.Stream + ": " + what
-		}
-		if e.Count > 1 {
-			what += fmt.Sprintf(" (×%d)", e.Count)
-		}
 		took := ""
 		if e.Took > 0 {
 			took = tookText(e.Took)
 		}
-		events = append(events, []string{e.Time.Local().Format(time.TimeOnly), what, took})
+		events = append(events, []string{e.Time.Local().Format(time.TimeOnly), took, eventText(e)})
 	}
 	all := [][][]string{nodes, streams}
 	if len(events) > 1 {
 		all = append(all, events)
 	}
 	return all
+}
+
+// eventText is what happened, and to which stream.
+func eventText(e Event) string {
+	text := e.Text
+	if e.Stream != "" && !strings.Contains(text, e.Stream) {
+		text = e.Stream + ": " + text
+	}
+	if e.Count > 1 {
+		text += " (×" + words.Thousands(e.Count) + ")"
+	}
+	return text
 }
 
 func windowText(s float64) string {

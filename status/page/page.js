@@ -64,6 +64,7 @@ function connect() {
     if (lostAt !== null) {
       lostAt = null;
       element("lost").hidden = true;
+      element("lost").textContent = "";
     }
   });
   source.addEventListener("unknown", (e) => { heard = performance.now(); lost(e.data); });
