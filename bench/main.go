@@ -71,6 +71,7 @@ func lines() []line {
 		{"stored", "ack=stored over HTTP", measureStored},
 		{"failover", "kill -9 and SIGTERM", measureFailover},
 		{"cost", "CPU time and memory", measureCost},
+		{"page", "20 open status pages", measurePage},
 		{"sizes", "bodies from 64 bytes to 256 KiB", measureSizes},
 		{"growth", "more streams, a large table, an old snapshot", measureGrowth},
 	}
