@@ -147,7 +147,7 @@ func (c *chart) draw(b *strings.Builder, marks []mark) {
 		said = "now " + c.say(now)
 	}
 	if most > 0 {
-		said += ", at most " + c.say(most)
+		said += ", max " + c.say(most)
 	}
 	fmt.Fprintf(b, `<figure><figcaption><span>%s</span> <span class="now">%s</span></figcaption>`, html.EscapeString(c.title), html.EscapeString(said))
 	fmt.Fprintf(b, `<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s: %s">`, chartWidth, chartHeight, html.EscapeString(c.title), html.EscapeString(said))

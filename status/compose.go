@@ -196,6 +196,10 @@ func streamView(config *cluster.Config, s cluster.Stream, reports []*Report, f *
 	if v.Cursor == nil || v.Last == nil {
 		return v
 	}
+	if v.CursorAge == 0 && *v.Cursor > *v.Last { // who stores has told later than who leads
+		last := *v.Cursor
+		v.Last = &last
+	}
 	flight := *v.Last - min(*v.Cursor, *v.Last)
 	lag := 0.0
 	if flight > 0 {

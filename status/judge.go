@@ -57,6 +57,9 @@ func judge(v *View, l *lasting) {
 	j.streams()
 	j.postgres()
 	j.letters()
+	if len(j.problems) == 0 && v.InFlight == nil {
+		j.say(Problem{Level: Amber, Text: "finding out what is stored"})
+	}
 	slices.SortStableFunc(j.problems, func(a, b Problem) int { return cmp.Compare(severity(b.Level), severity(a.Level)) })
 	v.Verdict = Verdict{Level: Green, Text: j.calm(), Problems: j.problems}
 	if v.Verdict.Problems == nil {
@@ -92,10 +95,7 @@ func (j *judgement) passing(what, text, advice string) {
 
 // calm is what to say when nothing is wrong.
 func (j *judgement) calm() string {
-	switch {
-	case j.InFlight == nil:
-		return "starting"
-	case *j.InFlight == 0:
+	if j.InFlight == nil || *j.InFlight == 0 {
 		return "all stored"
 	}
 	return fmt.Sprintf("storing: %s in flight", words.Thousands(int(*j.InFlight)))
