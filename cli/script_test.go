@@ -145,12 +145,13 @@ func addStream(url, token, subject string) error {
 	return err
 }
 
-// startProbe serves /readyz until the script ends: probe VARIABLE STATUS BODY.
+// startProbe serves /readyz and /v1/status until the script ends: probe
+// VARIABLE STATUS BODY.
 func startProbe(ts *testscript.TestScript, _ bool, args []string) {
 	status, err := strconv.Atoi(args[1])
 	ts.Check(err)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/readyz" {
+		if r.URL.Path != "/readyz" && r.URL.Path != "/v1/status" {
 			http.NotFound(w, r)
 			return
 		}
