@@ -69,6 +69,7 @@ A run on this machine, each line in a terminal of its own:
 	app --node n2
 	app --node n3
 	app nats pub messages "Hello from Landfall"
+	app status
 
 Every command has --help with examples. Exit codes: 0 fine, 1 failed, 2 wrong
 usage or configuration.`

@@ -136,7 +136,7 @@ func (d *demo) startNodes(ctx context.Context) error {
 	for _, n := range d.cluster.Addresses() {
 		d.n.say("  %s  process %d  NATS nats://%s  HTTP http://%s", n.Name, d.cluster.PID(n.Name), n.Client, n.HTTP)
 	}
-	d.n.say("all three are ready after %s", seconds(time.Since(began)))
+	d.n.say("all three are ready after %s; to watch: http://%s/", seconds(time.Since(began)), d.cluster.Addresses()[0].HTTP)
 	return nil
 }
 

@@ -32,6 +32,7 @@ type testCluster struct {
 	config *cluster.Config
 	token  string // that requests carry
 	files  uint64 // that each node may open; 0: what the system says
+	level  slog.Level
 	log    syncBuffer
 	stops  map[string]func() error
 	nodes  map[string]*running // as last started
@@ -72,7 +73,7 @@ func (c *testCluster) start(names ...string) {
 // startWith runs one node by a configuration of its own.
 func (c *testCluster) startWith(config *cluster.Config, name string) {
 	c.t.Helper()
-	log := slog.New(slog.NewTextHandler(io.MultiWriter(c.t.Output(), &c.log), nil))
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(c.t.Output(), &c.log), &slog.HandlerOptions{Level: c.level}))
 	ctx, cancel := context.WithCancel(context.Background())
 	r, err := prepare(Options{Config: config, Node: name, Log: log, Version: "test", Files: c.files})
 	if err != nil {

@@ -110,20 +110,18 @@ func (s *Sink) enter(ctx context.Context, st message.Stream) (message.Cursor, er
 	if err != nil {
 		return common, err
 	}
-	var gone uint64 // the last of the messages that the stream no longer holds
 	start, last := common.Seq+1, common
 	if held := max(st.First, 1); held > start {
 		last = message.Cursor{Seq: held - 1}
 		s.Log.Error("the oldest messages of a stream that is new to Postgres are gone: recorded as a gap", "from", start, "to", held-1)
-		gone = held - 1
 	}
 	if newest.StreamID != 0 {
 		s.Log.Warn("the stream goes on under a new incarnation; Postgres keeps what it has of the ones before",
 			"incarnation", st.Incarnation, "postgres_had", newest.Seq, "last_common", common.Seq)
 	}
 	cur, err := s.Store.Begin(ctx, newest, st.Incarnation, start, last)
-	if err == nil && gone > 0 {
-		s.Observer.Gap(start, gone)
+	if err == nil && last.Seq >= start {
+		s.Observer.Gap(start, last.Seq)
 	}
 	return cur, err
 }
