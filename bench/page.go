@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"landfall/drill"
 )
@@ -73,41 +74,45 @@ func measurePage(ctx context.Context, o *options, p *progress) ([]row, error) {
 func openPages(ctx context.Context, url string) (closed func() error, received *atomic.Int64, err error) {
 	received = &atomic.Int64{}
 	client := &http.Client{Transport: &http.Transport{}}
-	ended := make(chan error, pages)
-	open := 0
+	opened := make(chan struct{}, pages)
+	var all errgroup.Group
+	for range pages {
+		all.Go(func() error { return readPage(ctx, client, url, opened, received) })
+	}
 	closed = func() error {
-		var errs []error
-		for range open {
-			errs = append(errs, <-ended)
-		}
+		err := all.Wait()
 		client.CloseIdleConnections()
-		return errors.Join(errs...)
+		return err
 	}
 	for range pages {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return nil, nil, errors.Join(err, closed())
+		select {
+		case <-opened:
+		case <-time.After(upWithin):
+			return nil, nil, errors.New("the pages do not open")
+		case <-ctx.Done():
+			return nil, nil, errors.Join(ctx.Err(), closed())
 		}
-		resp, err := client.Do(req)
-		if err != nil {
-			return nil, nil, errors.Join(err, closed())
-		}
-		lines := bufio.NewReader(resp.Body)
-		if _, err := lines.ReadString('\n'); err != nil {
-			resp.Body.Close()
-			return nil, nil, errors.Join(err, closed())
-		}
-		open++
-		go func() {
-			defer resp.Body.Close()
-			n, err := io.Copy(counter{received}, lines)
-			if ctx.Err() != nil || n > 0 && errors.Is(err, io.EOF) {
-				err = nil
-			}
-			ended <- err
-		}()
 	}
 	return closed, received, nil
+}
+
+// readPage reads what a page is sent, until ctx ends.
+func readPage(ctx context.Context, client *http.Client, url string, opened chan<- struct{}, received *atomic.Int64) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	opened <- struct{}{}
+	_, err = io.Copy(counter{received}, resp.Body)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("the page was closed: %w", errors.Join(err, errors.New(resp.Status)))
 }
 
 // counter counts what is written to it.

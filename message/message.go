@@ -100,16 +100,3 @@ type Cursor struct {
 	Seq         uint64      // last sequence that Postgres has; 0: none
 	Last        Fingerprint // of that message; zero Time if it is not known
 }
-
-// Replica is a stream as the node that keeps it has it.
-type Replica struct {
-	Stream      string
-	Held        bool   // this node keeps one; the figures are its own
-	Leads       bool   // this node leads the stream
-	Stores      bool   // this node leads the consumer, so that its sink is the one to store
-	Leader      string // node that leads the stream, as far as is known here; "": none
-	First, Last uint64 // sequences
-	Messages    uint64
-	Bytes       uint64
-	FirstTime   time.Time // of the oldest message held; zero: there is none
-}

@@ -11,38 +11,18 @@ import (
 	"landfall/message"
 )
 
-// Vitals are how the embedded server is doing, by its own account. Counters
-// count from its start.
-type Vitals struct {
-	MetaLeader string   // node that leads the cluster as a whole; "": none, as far as is known here
-	Missing    []string // nodes without a route to this one
-	Replicas   []message.Replica
-
-	Memory        int64         // resident, of the process, bytes
-	Store         uint64        // on disk, bytes
-	FsyncP99      time.Duration // of one small fsync a second in the data directory; 0: none yet
-	Connections   int
-	Routes        int // nodes that this one has a route to
-	Subscriptions uint32
-	SlowConsumers int64
-
-	ReceivedMessages, SentMessages int64
-	ReceivedBytes, SentBytes       int64
-	APIRequests, APIErrors         uint64 // to JetStream
-}
-
 // Vitals asks the server; no I/O. It may wait as long as the server's own locks
 // are held, which is as long as a disk that stands still.
-func (n *Node) Vitals() (Vitals, error) {
+func (n *Node) Vitals() (message.Vitals, error) {
 	varz, err := n.server.Varz(nil)
 	if err != nil {
-		return Vitals{}, fmt.Errorf("ask the server for its figures: %w", err)
+		return message.Vitals{}, fmt.Errorf("ask the server for its figures: %w", err)
 	}
 	js, err := n.server.Jsz(nil)
 	if err != nil {
-		return Vitals{}, fmt.Errorf("ask JetStream for its figures: %w", err)
+		return message.Vitals{}, fmt.Errorf("ask JetStream for its figures: %w", err)
 	}
-	v := Vitals{
+	v := message.Vitals{
 		Missing: n.Missing(), Memory: varz.Mem, Store: js.Store, FsyncP99: n.fsyncs.p99(),
 		Connections: varz.Connections, Subscriptions: varz.Subscriptions, SlowConsumers: varz.SlowConsumers,
 		ReceivedMessages: varz.InMsgs, SentMessages: varz.OutMsgs, ReceivedBytes: varz.InBytes, SentBytes: varz.OutBytes,

@@ -37,13 +37,13 @@ func (r *running) makeOverview() error {
 			}
 			return server.Missing(), true
 		},
-		Server: func() (status.Server, bool, error) {
+		Server: func() (message.Vitals, bool, error) {
 			server := r.joining.Load()
 			if server == nil {
-				return status.Server{}, false, nil
+				return message.Vitals{}, false, nil
 			}
 			v, err := server.Vitals()
-			return status.Server(v), err == nil, err
+			return v, err == nil, err
 		},
 	})
 	if err := r.metrics.Collect(r.overview); err != nil {
@@ -117,8 +117,9 @@ func (r *running) countThem(ctx context.Context, all, waiting []string, counted 
 			waiting = append(waiting, all...)
 		}
 		for name, c := range found {
-			r.overview.Sink(name).Counted(c)
-			counted[name] = time.Now()
+			if r.overview.Sink(name).Counted(c) {
+				counted[name] = time.Now()
+			}
 		}
 	}
 	if len(waiting) == 0 {
@@ -129,6 +130,8 @@ func (r *running) countThem(ctx context.Context, all, waiting []string, counted 
 		r.Log.Debug("could not count the dead letters", "error", err)
 	}
 	for name, n := range found {
-		r.overview.Sink(name).Waiting(n)
+		if !r.overview.Sink(name).Waiting(n) {
+			delete(counted, name)
+		}
 	}
 }

@@ -21,17 +21,12 @@ const (
 	chartBottom = 104.0
 )
 
-// line is one of a chart's.
-type line struct {
-	name   string // of it, if there are several, and its class
-	values []float64
-}
-
 // chart is one of the four.
 type chart struct {
-	title string
-	lines []line
-	say   func(float64) string
+	title  string
+	class  string // of its line
+	values []float64
+	say    func(float64) string
 }
 
 // drawCharts draws what the streams together did.
@@ -39,10 +34,10 @@ func drawCharts(v *View, streams [][]point) string {
 	published, stored, behind, commits := series(v.Time, streams)
 	perSecond := func(x float64) string { return rateText(&x) }
 	charts := []chart{
-		{"Published", []line{{"publish", published}}, perSecond},
-		{"Stored", []line{{"store", stored}}, perSecond},
-		{"In flight", []line{{"lag", behind}}, func(x float64) string { return words.Thousands(int(x)) }},
-		{"Commit p99", []line{{"commit", commits}}, millisText},
+		{"Published", "publish", published, perSecond},
+		{"Stored", "store", stored, perSecond},
+		{"In flight", "lag", behind, func(x float64) string { return words.Thousands(int(x)) }},
+		{"Commit p99", "commit", commits, millisText},
 	}
 	marks := marksOf(v)
 	var b strings.Builder
@@ -131,15 +126,14 @@ func marksOf(v *View) []mark {
 
 func (c *chart) draw(b *strings.Builder, marks []mark) {
 	most, now := 0.0, math.NaN()
-	for _, l := range c.lines {
-		for _, v := range l.values {
-			if !math.IsNaN(v) {
-				most = max(most, v)
-			}
+	for _, v := range c.values {
+		if !math.IsNaN(v) {
+			most = max(most, v)
 		}
-		now = l.values[len(l.values)-1]
-		if math.IsNaN(now) && len(l.values) > 1 {
-			now = l.values[len(l.values)-2] // the last slot may just have begun
+	}
+	for _, v := range c.values[chartPoints-2:] { // the last slot may just have begun
+		if !math.IsNaN(v) {
+			now = v
 		}
 	}
 	said := "now " + unknown
@@ -152,9 +146,7 @@ func (c *chart) draw(b *strings.Builder, marks []mark) {
 	fmt.Fprintf(b, `<figure><figcaption><span>%s</span> <span class="now">%s</span></figcaption>`, html.EscapeString(c.title), html.EscapeString(said))
 	fmt.Fprintf(b, `<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s: %s">`, chartWidth, chartHeight, html.EscapeString(c.title), html.EscapeString(said))
 	fmt.Fprintf(b, `<path class="axis" d="M0 %g H%g"/>`, chartBottom, chartWidth)
-	for _, l := range c.lines {
-		fmt.Fprintf(b, `<path class="line %s" d="%s"/>`, l.name, path(l.values, most))
-	}
+	fmt.Fprintf(b, `<path class="line %s" d="%s"/>`, c.class, path(c.values, most))
 	lastLetter := math.Inf(1)
 	for _, m := range marks { // the latest first
 		class := "event"

@@ -20,7 +20,7 @@ type gauges struct {
 type nodeGauge struct {
 	desc    *prometheus.Desc
 	counter bool
-	of      func(r *Report, v *View, s *Server) (float64, bool)
+	of      func(r *Report, v *View, s *message.Vitals) (float64, bool)
 }
 
 // streamGauge is a figure of a stream, as this node has it: its replica's, or
@@ -43,11 +43,11 @@ func newGauges(v *Overview) *gauges {
 		return prometheus.NewDesc("landfall_"+name, help, labels, nil)
 	}
 	g := &gauges{overview: v}
-	node := func(name, help string, of func(r *Report, v *View, s *Server) (float64, bool)) {
+	node := func(name, help string, of func(r *Report, v *View, s *message.Vitals) (float64, bool)) {
 		g.node = append(g.node, nodeGauge{desc(name, help), false, of})
 	}
-	ofServer := func(name, help string, of func(s *Server) float64) {
-		g.node = append(g.node, nodeGauge{desc(name, help), len(name) > 6 && name[len(name)-6:] == "_total", func(_ *Report, _ *View, s *Server) (float64, bool) {
+	ofServer := func(name, help string, of func(s *message.Vitals) float64) {
+		g.node = append(g.node, nodeGauge{desc(name, help), len(name) > 6 && name[len(name)-6:] == "_total", func(_ *Report, _ *View, s *message.Vitals) (float64, bool) {
 			if s == nil {
 				return 0, false
 			}
@@ -66,30 +66,30 @@ func newGauges(v *Overview) *gauges {
 		})
 	}
 
-	node("postgres_up", "1 if this node reaches Postgres, else 0.", func(r *Report, _ *View, _ *Server) (float64, bool) {
+	node("postgres_up", "1 if this node reaches Postgres, else 0.", func(r *Report, _ *View, _ *message.Vitals) (float64, bool) {
 		return oneIf(r.PostgresOK), !r.PostgresUnknown
 	})
-	node("nodes", "Nodes of the cluster.", func(_ *Report, v *View, _ *Server) (float64, bool) { return float64(len(v.Nodes)), true })
-	node("nodes_up", "Nodes that this one hears, itself included.", func(_ *Report, v *View, _ *Server) (n float64, _ bool) {
+	node("nodes", "Nodes of the cluster.", func(_ *Report, v *View, _ *message.Vitals) (float64, bool) { return float64(len(v.Nodes)), true })
+	node("nodes_up", "Nodes that this one hears, itself included.", func(_ *Report, v *View, _ *message.Vitals) (n float64, _ bool) {
 		for _, node := range v.Nodes {
 			n += oneIf(node.There())
 		}
 		return n, true
 	})
-	node("fsync_p99_seconds", "The slowest hundredth of one small fsync a second in the data directory, over five minutes.", func(r *Report, _ *View, _ *Server) (float64, bool) {
+	node("fsync_p99_seconds", "The slowest hundredth of one small fsync a second in the data directory, over five minutes.", func(r *Report, _ *View, _ *message.Vitals) (float64, bool) {
 		return r.FsyncP99, r.FsyncP99 > 0
 	})
-	ofServer("store_bytes", "What this node's streams take on its disk.", func(s *Server) float64 { return float64(s.Store) })
-	ofServer("nats_connections", "Clients of the embedded NATS server.", func(s *Server) float64 { return float64(s.Connections) })
-	ofServer("nats_routes", "Nodes that the embedded server has a route to.", func(s *Server) float64 { return float64(s.Routes) })
-	ofServer("nats_subscriptions", "Subscriptions at the embedded server.", func(s *Server) float64 { return float64(s.Subscriptions) })
-	ofServer("nats_slow_consumers_total", "Clients that the embedded server has cut off because they were too slow.", func(s *Server) float64 { return float64(s.SlowConsumers) })
-	ofServer("nats_received_messages_total", "Messages that came to the embedded server, from clients and nodes.", func(s *Server) float64 { return float64(s.ReceivedMessages) })
-	ofServer("nats_sent_messages_total", "Messages that the embedded server has sent.", func(s *Server) float64 { return float64(s.SentMessages) })
-	ofServer("nats_received_bytes_total", "Bytes of the messages that came.", func(s *Server) float64 { return float64(s.ReceivedBytes) })
-	ofServer("nats_sent_bytes_total", "Bytes of the messages that were sent.", func(s *Server) float64 { return float64(s.SentBytes) })
-	ofServer("jetstream_api_requests_total", "Requests to the JetStream API of the embedded server.", func(s *Server) float64 { return float64(s.APIRequests) })
-	ofServer("jetstream_api_errors_total", "Those of them that ended in an error.", func(s *Server) float64 { return float64(s.APIErrors) })
+	ofServer("store_bytes", "What this node's streams take on its disk.", func(s *message.Vitals) float64 { return float64(s.Store) })
+	ofServer("nats_connections", "Clients of the embedded NATS server.", func(s *message.Vitals) float64 { return float64(s.Connections) })
+	ofServer("nats_routes", "Nodes that the embedded server has a route to.", func(s *message.Vitals) float64 { return float64(s.Routes) })
+	ofServer("nats_subscriptions", "Subscriptions at the embedded server.", func(s *message.Vitals) float64 { return float64(s.Subscriptions) })
+	ofServer("nats_slow_consumers_total", "Clients that the embedded server has cut off because they were too slow.", func(s *message.Vitals) float64 { return float64(s.SlowConsumers) })
+	ofServer("nats_received_messages_total", "Messages that came to the embedded server, from clients and nodes.", func(s *message.Vitals) float64 { return float64(s.ReceivedMessages) })
+	ofServer("nats_sent_messages_total", "Messages that the embedded server has sent.", func(s *message.Vitals) float64 { return float64(s.SentMessages) })
+	ofServer("nats_received_bytes_total", "Bytes of the messages that came.", func(s *message.Vitals) float64 { return float64(s.ReceivedBytes) })
+	ofServer("nats_sent_bytes_total", "Bytes of the messages that were sent.", func(s *message.Vitals) float64 { return float64(s.SentBytes) })
+	ofServer("jetstream_api_requests_total", "Requests to the JetStream API of the embedded server.", func(s *message.Vitals) float64 { return float64(s.APIRequests) })
+	ofServer("jetstream_api_errors_total", "Those of them that ended in an error.", func(s *message.Vitals) float64 { return float64(s.APIErrors) })
 
 	held := func(of func(t *StreamReport) float64) func(*StreamReport, *StreamView) (float64, bool) {
 		return func(t *StreamReport, _ *StreamView) (float64, bool) { return of(t), t.Held }

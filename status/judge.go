@@ -115,7 +115,7 @@ func (j *judgement) nodes() {
 	gone, unseen := j.named(NodeDown), j.named(NodeUnseen)
 	away := slices.Concat(gone, unseen)
 	majority := len(j.Nodes)/2 + 1
-	const restart = "start them again; nothing acknowledged is lost"
+	const restart = "start it again; nothing acknowledged is lost"
 	switch {
 	case len(away) == 0:
 	case len(gone) == 0:
@@ -131,7 +131,7 @@ func (j *judgement) nodes() {
 			}
 		}
 		if len(unseen) > 0 {
-			j.passing("unseen", "waiting for "+list(unseen), restart)
+			j.passing("unseen", "waiting for "+list(unseen), "start them; nothing acknowledged is lost")
 		}
 	}
 	for _, n := range j.Nodes {

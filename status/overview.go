@@ -31,26 +31,6 @@ const (
 // ErrStale is instead of a view that is too old to be shown.
 var ErrStale = errors.New("this node's own server does not answer it: what its state is, and the others', is not known here")
 
-// Server is the embedded server by its own account. Counters count from its
-// start.
-type Server struct {
-	MetaLeader string   // node that leads the cluster as a whole; "": none, as far as is known here
-	Missing    []string // nodes without a route to this one
-	Replicas   []message.Replica
-
-	Memory        int64         // resident, of the process, bytes
-	Store         uint64        // on disk, bytes
-	FsyncP99      time.Duration // 0: not known
-	Connections   int
-	Routes        int
-	Subscriptions uint32
-	SlowConsumers int64
-
-	ReceivedMessages, SentMessages int64
-	ReceivedBytes, SentBytes       int64
-	APIRequests, APIErrors         uint64 // to JetStream
-}
-
 // OverviewOptions are what an Overview needs to know. Its functions are quick
 // and ask nobody outside the process.
 type OverviewOptions struct {
@@ -69,7 +49,7 @@ type OverviewOptions struct {
 	// Missing are the nodes without a connection to this one, and Server is how
 	// the embedded server does; ok is false while there is none.
 	Missing func() (nodes []string, ok bool)
-	Server  func() (s Server, ok bool, err error)
+	Server  func() (s message.Vitals, ok bool, err error)
 
 	Log *slog.Logger
 }
@@ -86,7 +66,7 @@ type Overview struct {
 	news    chan struct{} // something happened that cannot wait for the next second
 
 	elections atomic.Uint64
-	server    atomic.Pointer[Server] // as last asked; nil: there is none
+	server    atomic.Pointer[message.Vitals] // as last asked; nil: there is none
 
 	// Of the goroutine that looks.
 	ups      map[string]presence
@@ -260,14 +240,14 @@ func (v *Overview) renew(now time.Time) error {
 		return err
 	}
 	r := &Report{
-		Node: v.o.Node, Version: v.o.Version, Time: now.UTC(), Started: v.started.UTC(), Uptime: now.Sub(v.started).Seconds(),
+		Node: v.o.Node, Version: v.o.Version, Time: now.UTC(), Uptime: now.Sub(v.started).Seconds(),
 		Elections: v.elections.Load(), Events: v.diary.tell(), Streams: []StreamReport{},
 	}
 	if err := v.o.Ready(); err != nil {
 		r.Unready = oneLine(err.Error())
 	}
 	reached, since, known := v.o.Postgres()
-	r.PostgresOK, r.PostgresSince, r.PostgresFor, r.PostgresUnknown = reached, since.UTC(), now.Sub(since).Seconds(), !known
+	r.PostgresOK, r.PostgresFor, r.PostgresUnknown = reached, now.Sub(since).Seconds(), !known
 	if ok {
 		r.MetaLeader, r.Missing, r.Memory, r.Store, r.FsyncP99 = server.MetaLeader, server.Missing, server.Memory, server.Store, server.FsyncP99.Seconds()
 		for _, m := range server.Replicas {
@@ -303,7 +283,7 @@ func (v *Overview) Report() Report {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.report == nil {
-		return Report{Node: v.o.Node, Version: v.o.Version, Time: time.Now().UTC(), Started: v.started.UTC(), PostgresUnknown: true, Unready: "starting"}
+		return Report{Node: v.o.Node, Version: v.o.Version, Time: time.Now().UTC(), PostgresUnknown: true, Unready: "starting"}
 	}
 	return *v.report
 }

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -27,7 +30,7 @@ type stand struct {
 
 	mu       sync.Mutex // guards the rest
 	missing  []string
-	server   Server
+	server   message.Vitals
 	postgres bool
 	err      error
 }
@@ -42,14 +45,18 @@ func newStand(t *testing.T) *stand {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stand{t: t, postgres: true, server: Server{MetaLeader: "n2", Memory: 1 << 20}}
+	s := &stand{t: t, postgres: true, server: message.Vitals{MetaLeader: "n2", Memory: 1 << 20}}
 	since := time.Now()
 	s.Overview = NewOverview(OverviewOptions{
 		Config: config, Node: "n1", Version: "v1", Metrics: m,
 		Ready:    func() error { return nil },
 		Postgres: func() (bool, time.Time, bool) { s.mu.Lock(); defer s.mu.Unlock(); return s.postgres, since, true },
 		Missing:  func() ([]string, bool) { s.mu.Lock(); defer s.mu.Unlock(); return s.missing, true },
-		Server:   func() (Server, bool, error) { s.mu.Lock(); defer s.mu.Unlock(); return s.server, s.err == nil, s.err },
+		Server: func() (message.Vitals, bool, error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.server, s.err == nil, s.err
+		},
 	})
 	if err := m.Collect(s.Overview); err != nil {
 		t.Fatal(err)
@@ -331,6 +338,31 @@ func ours(text string) string {
 	return b.String()
 }
 
+// deployed are the metrics that the alerts and the dashboard ask for.
+func deployed(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	for _, file := range []string{"prometheus/alerts.yaml", "grafana/landfall.json"} {
+		text, err := os.ReadFile(filepath.Join("..", "deploy", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`\blandfall_[a-z0-9_]+`).FindAllString(string(text), -1) {
+			for _, of := range []string{"_bucket", "_sum", "_count"} {
+				if base, ok := strings.CutSuffix(name, of); ok && strings.HasSuffix(base, "_seconds") {
+					name = base
+				}
+			}
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	if names = slices.Compact(names); len(names) < 20 {
+		t.Errorf("only %v", names)
+	}
+	return names
+}
+
 // Every metric has a name and a help that Prometheus' own linter likes, and
 // those that are not known are not told.
 func TestGauges(t *testing.T) {
@@ -368,6 +400,12 @@ func TestGauges(t *testing.T) {
 		problems, err := promlint.New(strings.NewReader(ours(text))).Lint()
 		if err != nil || len(problems) > 0 {
 			t.Errorf("%v, %v", problems, err)
+		}
+		s.o.Metrics.TableBytes(map[string]int64{"public.messages": 1})
+		for _, name := range deployed(t) {
+			if !strings.Contains(read(), "\n# TYPE "+name+" ") {
+				t.Errorf("alerts or dashboard ask for %s, which there is not", name)
+			}
 		}
 		<-time.After(stale + time.Second)
 		if strings.Contains(read(), "landfall_nodes_up") {
@@ -483,6 +521,9 @@ func TestPageEvents(t *testing.T) {
 		if _, err := resp.Body.Read(make([]byte, 1<<10)); err != nil {
 			break
 		}
+	}
+	if ctx.Err() != nil {
+		t.Error("a closed page goes on")
 	}
 	http.DefaultClient.CloseIdleConnections()
 }

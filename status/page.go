@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"landfall/cluster"
@@ -35,6 +36,10 @@ const (
 
 	// writeWithin is how long a browser may take to read what it is sent.
 	writeWithin = 10 * time.Second
+
+	// mostPages is how many may be open on a node: they take connections that
+	// messages need.
+	mostPages = 200
 )
 
 // policy forbids the page whatever it does not need: nothing is loaded from
@@ -63,6 +68,7 @@ type Page struct {
 	assets  http.Handler
 	closing context.Context
 	close   context.CancelFunc
+	open    atomic.Int64 // pages
 
 	mu       sync.Mutex // guards what was rendered last
 	of       *View
@@ -268,6 +274,12 @@ func lettersVersion(v *View) string {
 // serveEvents sends the sections as they change, until the browser goes away
 // or the node stops.
 func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
+	defer p.open.Add(-1)
+	if p.open.Add(1) > mostPages {
+		w.Header().Set("Retry-After", "10")
+		http.Error(w, "too many status pages are open on this node", http.StatusServiceUnavailable)
+		return
+	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep them
 	if r.Method == http.MethodHead {

@@ -13,10 +13,8 @@ type Report struct {
 	Node            string    `json:"node"`
 	Version         string    `json:"version"`
 	Time            time.Time `json:"time"`           // by the sender's clock
-	Started         time.Time `json:"started"`        // when the sender's process began to report
 	Uptime          float64   `json:"uptime_seconds"` // of the sender's process
 	PostgresOK      bool      `json:"postgres_ok"`    // it reaches Postgres
-	PostgresSince   time.Time `json:"postgres_since"` // since when that is so
 	PostgresFor     float64   `json:"postgres_for_seconds"`
 	PostgresUnknown bool      `json:"postgres_unknown,omitempty"` // it has not tried yet
 

@@ -173,22 +173,25 @@ func (s *Sink) Gap(from, to uint64) {
 // Expired is told of rows that were deleted because they were older than keep.
 func (s *Sink) Expired(rows int) { s.metrics.Expired(s.stream, rows) }
 
-// Counted takes in what Postgres has.
-func (s *Sink) Counted(c message.Counts) {
+// Counted takes in what Postgres has, if the sink is at work.
+func (s *Sink) Counted(c message.Counts) (taken bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.active {
 		s.counts = &c
 	}
+	return s.active
 }
 
-// Waiting takes in how many dead letters wait for somebody.
-func (s *Sink) Waiting(n int64) {
+// Waiting takes in how many dead letters wait for somebody, if the rest was
+// counted before.
+func (s *Sink) Waiting(n int64) (taken bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.counts != nil {
 		s.counts.DeadLetters = n
 	}
+	return s.counts != nil
 }
 
 // sunk is what the node tells of the sink, if it is the one to store. last is
