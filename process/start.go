@@ -76,6 +76,7 @@ func (r *running) openDoor() error {
 	if err != nil {
 		return err
 	}
+	r.overview.Follow(r.receipts)
 	err = r.door.Open(producer.Backend{
 		Publisher: js, Stored: readBack(sources), Range: readRange(sources), Receipts: r.receipts, Conn: r.conn,
 		Letters: letters{NewLetters(r.Config, r.store, func() (jetstream.JetStream, error) { return js, nil })},

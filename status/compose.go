@@ -9,12 +9,13 @@ import (
 
 // facts are what a view is made of, at one moment.
 type facts struct {
-	now   time.Time
-	since time.Time // since when this node has looked
-	own   *Report
-	heard map[string]Heard // of the others, also old ones
-	ups   map[string]presence
-	known map[string]*remembered // of each stream
+	now     time.Time
+	since   time.Time // since when this node has looked
+	own     *Report
+	renewed time.Time        // when own was
+	heard   map[string]Heard // of the others, also old ones
+	ups     map[string]presence
+	known   map[string]*remembered // of each stream
 }
 
 // presence is whether a node is there, and since when that has been so.
@@ -30,6 +31,14 @@ type remembered struct {
 	cursorAt time.Time // zero: never
 	counts   *message.Counts
 	trend    trend
+}
+
+// told is when a node's report came.
+func (f *facts) told(node string) time.Time {
+	if h, ok := f.heard[node]; ok {
+		return h.Arrived
+	}
+	return f.renewed
 }
 
 // reports are those to be believed now, this node's own first.
@@ -162,7 +171,8 @@ func streamView(config *cluster.Config, s cluster.Stream, reports []*Report, f *
 		v.State = "missing"
 	} else {
 		v.First, v.Bytes, v.Messages, v.Window = best.First, best.Bytes, best.Messages, best.Window
-		v.Last, v.Sure = &best.Last, best.Leads
+		last := lastOf(reports, s.Name)
+		v.Last, v.Sure = &last, best.Leads
 	}
 	k := f.known[s.Name]
 	if node, r := storing(reports, s.Name); r != nil {
@@ -197,8 +207,7 @@ func streamView(config *cluster.Config, s cluster.Stream, reports []*Report, f *
 		return v
 	}
 	if v.CursorAge == 0 && *v.Cursor > *v.Last { // who stores has told later than who leads
-		last := *v.Cursor
-		v.Last = &last
+		*v.Last = *v.Cursor
 	}
 	flight := *v.Last - min(*v.Cursor, *v.Last)
 	lag := 0.0
@@ -225,6 +234,17 @@ func bestReplica(reports []*Report, name string) *StreamReport {
 		}
 	}
 	return best
+}
+
+// lastOf is the highest sequence that a replica has: a replica here may be
+// ahead of what the leader told almost a second ago.
+func lastOf(reports []*Report, name string) (last uint64) {
+	for _, r := range reports {
+		if t := r.stream(name); t != nil && t.Held {
+			last = max(last, t.Last)
+		}
+	}
+	return last
 }
 
 // storing is the node that stores a stream. Where two say so, one has not

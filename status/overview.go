@@ -58,12 +58,13 @@ type OverviewOptions struct {
 // the cluster is doing. It works from the first moment of a process to its
 // last.
 type Overview struct {
-	o       OverviewOptions
-	started time.Time
-	diary   *diary
-	sinks   map[string]*Sink // by stream; the map never changes
-	peers   atomic.Pointer[Peers]
-	news    chan struct{} // something happened that cannot wait for the next second
+	o        OverviewOptions
+	started  time.Time
+	diary    *diary
+	sinks    map[string]*Sink // by stream; the map never changes
+	peers    atomic.Pointer[Peers]
+	receipts atomic.Pointer[Receipts] // which hear of commits at once
+	news     chan struct{}            // something happened that cannot wait for the next second
 
 	elections atomic.Uint64
 	server    atomic.Pointer[message.Vitals] // as last asked; nil: there is none
@@ -128,6 +129,9 @@ func (v *Overview) Sink(stream string) *Sink { return v.sinks[stream] }
 
 // Join has it hear the other nodes.
 func (v *Overview) Join(p *Peers) { v.peers.Store(p) }
+
+// Follow has it hear of commits at once, rather than once a second.
+func (v *Overview) Follow(r *Receipts) { v.receipts.Store(r) }
 
 // tell has the other nodes told at once.
 func (v *Overview) tell() {
@@ -292,9 +296,9 @@ func (v *Overview) Report() Report {
 func (v *Overview) compose(now time.Time) {
 	heard := v.others()
 	own := v.Report()
-	f := &facts{now: now, since: v.started, own: &own, heard: heard, ups: v.ups, known: v.known}
+	f := &facts{now: now, since: v.started, own: &own, renewed: v.renewed, heard: heard, ups: v.ups, known: v.known}
 	reports := f.reports(v.o.Config.NodeNames())
-	v.remember(reports, now)
+	v.remember(f, reports)
 	view := compose(v.o.Config, v.o.Node, f)
 	if now.Sub(v.trended) >= trendEvery-lookEvery/2 {
 		v.trended = now
@@ -318,17 +322,29 @@ func (v *Overview) compose(now time.Time) {
 }
 
 // remember keeps what is known of the streams from those who store them.
-func (v *Overview) remember(reports []*Report, now time.Time) {
+func (v *Overview) remember(f *facts, reports []*Report) {
 	for name, k := range v.known {
-		if _, r := storing(reports, name); r != nil {
+		if node, r := storing(reports, name); r != nil {
 			if r.Sink.Known {
-				k.cursor, k.cursorAt = r.Sink.Cursor, now
+				k.cursor, k.cursorAt = v.newer(name, r.Sink, f.told(node)), f.now
 			}
 			if r.Sink.Counts != nil {
 				k.counts = r.Sink.Counts
 			}
 		}
 	}
+}
+
+// newer is the cursor as a sink told it at a time, or as a commit told it since.
+func (v *Overview) newer(stream string, s *Sunk, told time.Time) uint64 {
+	if r := v.receipts.Load(); r != nil {
+		if t, err := r.track(stream); err == nil {
+			if incarnation, cursor, heard := t.last(); incarnation == s.Incarnation && heard.After(told) {
+				return cursor
+			}
+		}
+	}
+	return s.Cursor
 }
 
 func (v *Overview) trend(view *View, now time.Time) {

@@ -527,3 +527,32 @@ func TestPageEvents(t *testing.T) {
 	}
 	http.DefaultClient.CloseIdleConnections()
 }
+
+// A commit is heard of at once, a report is up to a second old.
+func TestCommitsAreHeard(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStand(t)
+		heard := newTrack()
+		s.Follow(&Receipts{tracks: map[string]*track{"S": heard}})
+		cursor := func(want uint64, what string) {
+			t.Helper()
+			if v := s.at(lookEvery, nil); *v.Streams[0].Cursor != want {
+				t.Errorf("%s: cursor %d, want %d", what, *v.Streams[0].Cursor, want)
+			}
+			s.compose(time.Now())
+		}
+		s.at(time.Second, func() { s.well(100, 50) })
+		heard.hear(announcement{Stream: "S", Incarnation: "", From: 51, To: 80})
+		<-time.After(time.Second)
+		cursor(80, "a commit")
+		heard.hear(announcement{Stream: "S", Incarnation: "another", From: 1, To: 5})
+		<-time.After(time.Second)
+		cursor(50, "a commit of another incarnation")
+		heard.hear(announcement{Stream: "S", Incarnation: "", From: 81, To: 85})
+		<-time.After(time.Millisecond)
+		s.well(100, 40) // Postgres was restored
+		<-time.After(time.Second)
+		cursor(40, "a report since")
+	})
+}

@@ -12,9 +12,10 @@ import (
 // waits to hear more.
 type track struct {
 	mu          sync.Mutex
-	incarnation string // of the last announcement
-	cursor      uint64 // its last sequence
-	cleanFrom   uint64 // from here to the cursor all was announced as rows, without a hole
+	incarnation string    // of the last announcement
+	cursor      uint64    // its last sequence
+	heard       time.Time // when it came
+	cleanFrom   uint64    // from here to the cursor all was announced as rows, without a hole
 	waiters     map[uint64][]*waiter
 	wake        chan struct{} // for the asker: somebody came to wait, or must be asked for now
 }
@@ -33,6 +34,13 @@ type waiter struct {
 
 func newTrack() *track {
 	return &track{waiters: map[uint64][]*waiter{}, wake: make(chan struct{}, 1)}
+}
+
+// last is what the last announcement said, and when; zero if there was none.
+func (t *track) last() (incarnation string, cursor uint64, heard time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.incarnation, t.cursor, t.heard
 }
 
 func (t *track) at() uint64 {
@@ -90,7 +98,7 @@ func (t *track) hear(a announcement) {
 	if !a.Clean {
 		t.cleanFrom = a.To + 1
 	}
-	t.incarnation, t.cursor = a.Incarnation, a.To
+	t.incarnation, t.cursor, t.heard = a.Incarnation, a.To, time.Now()
 	if a.To-a.From < uint64(len(t.waiters)) {
 		for seq := a.From; seq <= a.To; seq++ {
 			t.passed(seq, a.Clean)
