@@ -540,9 +540,9 @@ func TestCommitsAreHeard(t *testing.T) {
 			if v := s.at(lookEvery, nil); *v.Streams[0].Cursor != want {
 				t.Errorf("%s: cursor %d, want %d", what, *v.Streams[0].Cursor, want)
 			}
-			s.compose(time.Now())
 		}
 		s.at(time.Second, func() { s.well(100, 50) })
+		<-time.After(time.Millisecond)
 		heard.hear(announcement{Stream: "S", Incarnation: "", From: 51, To: 80})
 		<-time.After(time.Second)
 		cursor(80, "a commit")
