@@ -115,30 +115,40 @@ func (j *judgement) nodes() {
 	gone, unseen := j.named(NodeDown), j.named(NodeUnseen)
 	away := slices.Concat(gone, unseen)
 	majority := len(j.Nodes)/2 + 1
-	const restart = "start it again; nothing acknowledged is lost"
+	lost := len(j.Nodes)-len(away) < majority
 	switch {
 	case len(away) == 0:
-	case len(gone) == 0:
+	case lost && len(gone) == 0:
 		j.passing("unseen", "waiting for "+list(unseen), "start them: a cluster's first start needs all its nodes, later a majority")
-	case len(j.Nodes)-len(away) < majority:
-		d := j.of("majority")
-		text := fmt.Sprintf("%s %s not answer, for %s: nothing can be acknowledged until a majority does", list(away), verb(away, "does", "do"), span(d))
+	case lost:
+		text := fmt.Sprintf("%s %s not answer, for %s: nothing can be acknowledged until a majority does", list(away), verb(away, "does", "do"), span(j.of("majority")))
 		j.say(Problem{Level: Red, Text: text, Advice: "start them again, or mend the network between them and " + j.Node + "; nothing acknowledged is lost", NeedsPerson: true})
 	default:
-		for _, n := range j.Nodes {
-			if n.State == NodeDown {
-				j.say(Problem{Level: Amber, Text: fmt.Sprintf("%s has been down for %s", n.Name, span(seconds(n.For))), Advice: restart, NeedsPerson: true})
-			}
-		}
-		if len(unseen) > 0 {
-			j.passing("unseen", "waiting for "+list(unseen), "start them; nothing acknowledged is lost")
-		}
+		j.fewer(unseen)
 	}
 	for _, n := range j.Nodes {
 		if n.State == NodeUnready {
 			j.passing("unready "+n.Name, fmt.Sprintf("%s is not ready: %s", n.Name, n.Reason), "see the log of "+n.Name)
 		}
 	}
+}
+
+// fewer says which nodes are away, where a majority is there.
+func (j *judgement) fewer(unseen []string) {
+	const advice = "start it again; nothing acknowledged is lost"
+	for _, n := range j.Nodes {
+		if n.State == NodeDown {
+			j.say(Problem{Level: Amber, Text: fmt.Sprintf("%s has been down for %s", n.Name, span(seconds(n.For))), Advice: advice, NeedsPerson: true})
+		}
+	}
+	if len(unseen) == 0 {
+		return
+	}
+	p := Problem{Level: Amber, Text: "waiting for " + list(unseen)}
+	if d := j.of("unseen"); d >= tooLong {
+		p.Text, p.Advice, p.NeedsPerson = fmt.Sprintf("%s, for %s", p.Text, span(d)), advice, true
+	}
+	j.say(p)
 }
 
 // led tells whether a majority is there: without one it is no news that

@@ -69,13 +69,15 @@ func TestJudge(t *testing.T) {
 		"not from everywhere": {func(v *View) {
 			v.Postgres = PostgresView{State: "partly", For: 20, Reached: []string{"n1", "n3"}, Missed: []string{"n2"}}
 		}, 30 * time.Second, Amber, "n2 does not reach Postgres, for 30s; n1 and n3 do", false},
-		"a node down":          {func(v *View) { down(v, 12, "n3") }, 0, Amber, "n3 has been down for 12s", true},
-		"two nodes down":       {func(v *View) { down(v, 12, "n2", "n3") }, 12 * time.Second, Red, "n2 and n3 do not answer, for 12s: nothing can be acknowledged until a majority does", true},
-		"the first of three":   {func(v *View) { v.Nodes[1].State, v.Nodes[2].State = NodeUnseen, NodeUnseen }, 0, Amber, "waiting for n2 and n3", false},
-		"and they do not come": {func(v *View) { v.Nodes[1].State, v.Nodes[2].State = NodeUnseen, NodeUnseen }, 2 * time.Minute, Red, "waiting for n2 and n3, for 2m", true},
-		"a node is not ready":  {func(v *View) { v.Nodes[1].State, v.Nodes[1].Reason = NodeUnready, "catching up" }, 0, Amber, "n2 is not ready: catching up", false},
-		"and stays so":         {func(v *View) { v.Nodes[1].State, v.Nodes[1].Reason = NodeUnready, "catching up" }, time.Minute, Red, "n2 is not ready: catching up, for 1m", true},
-		"dead letters":         {func(v *View) { *v.Streams[0].DeadLetters = 3 }, 0, Amber, "3 dead letters", true},
+		"a node down":             {func(v *View) { down(v, 12, "n3") }, 0, Amber, "n3 has been down for 12s", true},
+		"two nodes down":          {func(v *View) { down(v, 12, "n2", "n3") }, 12 * time.Second, Red, "n2 and n3 do not answer, for 12s: nothing can be acknowledged until a majority does", true},
+		"the first of three":      {func(v *View) { v.Nodes[1].State, v.Nodes[2].State = NodeUnseen, NodeUnseen }, 0, Amber, "waiting for n2 and n3", false},
+		"and they do not come":    {func(v *View) { v.Nodes[1].State, v.Nodes[2].State = NodeUnseen, NodeUnseen }, 2 * time.Minute, Red, "waiting for n2 and n3, for 2m", true},
+		"one never came":          {func(v *View) { v.Nodes[2].State = NodeUnseen }, 0, Amber, "waiting for n3", false},
+		"one never came for long": {func(v *View) { v.Nodes[2].State = NodeUnseen }, time.Hour, Amber, "waiting for n3, for 1h", true},
+		"a node is not ready":     {func(v *View) { v.Nodes[1].State, v.Nodes[1].Reason = NodeUnready, "catching up" }, 0, Amber, "n2 is not ready: catching up", false},
+		"and stays so":            {func(v *View) { v.Nodes[1].State, v.Nodes[1].Reason = NodeUnready, "catching up" }, time.Minute, Red, "n2 is not ready: catching up, for 1m", true},
+		"dead letters":            {func(v *View) { *v.Streams[0].DeadLetters = 3 }, 0, Amber, "3 dead letters", true},
 		"paused": {func(v *View) {
 			s := &v.Streams[0]
 			s.State, s.Reason = string(SinkIsPaused), "column region does not exist"
