@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -53,4 +55,50 @@ func parseElection(subject string) (stream, kind string) {
 		return stream, ElectionConsumer
 	}
 	return "", ""
+}
+
+// leaders are the streams' leaders and when nodes were lost, for the time that
+// an election took.
+type leaders struct {
+	mu   sync.Mutex
+	of   map[string]string
+	lost map[string]time.Time
+}
+
+// Listen counts the elections that the cluster announces, until the connection
+// is closed.
+func (v *Overview) Listen(nc *nats.Conn) error { return listenElections(nc, v.elected) }
+
+// MetaElected is told of an election of the cluster's own leader, which is
+// announced to no client.
+func (v *Overview) MetaElected() { v.elected("", ElectionMeta, "") }
+
+// elected counts an election. Those of streams that cluster.yaml does not name
+// are left out: their names are other people's, and there is no end to them.
+func (v *Overview) elected(stream, kind, leader string) {
+	if stream != "" && v.sinks[stream] == nil {
+		return
+	}
+	v.elections.Add(1)
+	v.o.Metrics.elected(stream, kind)
+	if kind != ElectionStream || leader == "" {
+		return
+	}
+	now := time.Now()
+	v.leaders.mu.Lock()
+	before := v.leaders.of[stream]
+	v.leaders.of[stream] = leader
+	e := Event{Time: now, Kind: LeaderElected, Node: leader, Stream: stream, Text: fmt.Sprintf("%s leads %s", leader, stream)}
+	if lost, ok := v.leaders.lost[before]; ok && before != leader && now.Sub(lost) < tooLong {
+		e.Took = now.Sub(lost).Seconds()
+	}
+	v.leaders.mu.Unlock()
+	v.diary.note(e)
+}
+
+// lost notes when a node was, for whoever is elected in its place.
+func (v *Overview) lost(node string, now time.Time) {
+	v.leaders.mu.Lock()
+	defer v.leaders.mu.Unlock()
+	v.leaders.lost[node] = now
 }

@@ -1,18 +1,14 @@
 package status
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"landfall/cluster"
 	"landfall/message"
@@ -88,14 +84,6 @@ type Overview struct {
 	looked   time.Time
 	told     map[string]Event // of the other nodes, by id
 	watchers map[chan struct{}]bool
-}
-
-// leaders are the streams' leaders and when nodes were lost, for the time that
-// an election took.
-type leaders struct {
-	mu   sync.Mutex
-	of   map[string]string
-	lost map[string]time.Time
 }
 
 // NewOverview makes one that knows nothing yet.
@@ -176,122 +164,6 @@ func (v *Overview) look(now time.Time) {
 	}
 }
 
-// others are the other nodes' latest reports.
-func (v *Overview) others() map[string]Heard {
-	heard := map[string]Heard{}
-	if p := v.peers.Load(); p != nil {
-		for _, h := range p.Others() {
-			heard[h.Node] = h
-		}
-	}
-	return heard
-}
-
-// presences sees which of the others are there, and tells whether that has
-// changed. A node that has died is missed by its connection, one that hangs by
-// its reports.
-func (v *Overview) presences(now time.Time) (changed bool) {
-	missing, ok := v.o.Missing()
-	if !ok {
-		return false
-	}
-	heard := v.others()
-	for _, name := range v.o.Config.NodeNames() {
-		if name == v.o.Node {
-			continue
-		}
-		was := v.ups[name]
-		if slices.Contains(missing, name) {
-			delete(v.linked, name)
-		} else if _, ok := v.linked[name]; !ok {
-			v.linked[name] = now
-		}
-		h, told := heard[name]
-		since, linked := v.linked[name]
-		up := linked && (!told || h.Fresh() || since.After(h.Arrived))
-		if up == was.up {
-			continue
-		}
-		changed = true
-		at := now
-		if up && told && h.Fresh() && h.Arrived.Before(now) && h.Arrived.After(was.since) {
-			at = h.Arrived
-		}
-		v.ups[name] = presence{up: up, since: at, seen: true}
-		switch {
-		case !up:
-			v.lost(name, now)
-			v.diary.note(Event{Time: now, Kind: NodeLost, Node: name, Text: name + " is gone"})
-			v.o.Log.Warn("another node is gone", "other", name)
-		case was.seen:
-			v.diary.note(Event{Time: now, Kind: NodeFound, Node: name, Text: name + " is back", Took: now.Sub(was.since).Seconds()})
-			v.o.Log.Info("another node is back", "other", name, "after", now.Sub(was.since).Round(time.Millisecond))
-		}
-	}
-	return changed
-}
-
-func (v *Overview) lost(node string, now time.Time) {
-	v.leaders.mu.Lock()
-	defer v.leaders.mu.Unlock()
-	v.leaders.lost[node] = now
-}
-
-// renew brings this node's own report up to date.
-func (v *Overview) renew(now time.Time) error {
-	server, ok, err := v.o.Server()
-	if err != nil {
-		return err
-	}
-	r := &Report{
-		Node: v.o.Node, Version: v.o.Version, Time: now.UTC(), Uptime: now.Sub(v.started).Seconds(),
-		Elections: v.elections.Load(), Events: v.diary.tell(), Streams: []StreamReport{},
-	}
-	if err := v.o.Ready(); err != nil {
-		r.Unready = oneLine(err.Error())
-	}
-	reached, since, known := v.o.Postgres()
-	r.PostgresOK, r.PostgresFor, r.PostgresUnknown = reached, now.Sub(since).Seconds(), !known
-	if ok {
-		r.MetaLeader, r.Missing, r.Memory, r.Store, r.FsyncP99 = server.MetaLeader, server.Missing, server.Memory, server.Store, server.FsyncP99.Seconds()
-		for _, m := range server.Replicas {
-			r.Streams = append(r.Streams, v.streamReport(m, now))
-		}
-		v.server.Store(&server)
-	} else {
-		v.server.Store(nil)
-	}
-	v.renewed = now
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.report = r
-	return nil
-}
-
-func (v *Overview) streamReport(m message.Replica, now time.Time) StreamReport {
-	t := StreamReport{
-		Name: m.Stream, Held: m.Held, Leads: m.Leads, Stores: m.Stores, Leader: m.Leader,
-		First: m.First, Last: m.Last, Messages: m.Messages, Bytes: m.Bytes,
-	}
-	if m.Messages > 0 && !m.FirstTime.IsZero() {
-		t.Window = max(0, now.Sub(m.FirstTime).Seconds())
-	}
-	if s := v.sinks[m.Stream]; m.Stores && s != nil {
-		t.Sink = s.sunk(now, m.Last)
-	}
-	return t
-}
-
-// Report is what the others are told.
-func (v *Overview) Report() Report {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.report == nil {
-		return Report{Node: v.o.Node, Version: v.o.Version, Time: time.Now().UTC(), PostgresUnknown: true, Unready: "starting"}
-	}
-	return *v.report
-}
-
 // compose makes the view anew, and notes what has changed.
 func (v *Overview) compose(now time.Time) {
 	heard := v.others()
@@ -320,110 +192,6 @@ func (v *Overview) compose(now time.Time) {
 		}
 	}
 }
-
-// remember keeps what is known of the streams from those who store them.
-func (v *Overview) remember(f *facts, reports []*Report) {
-	for name, k := range v.known {
-		if node, r := storing(reports, name); r != nil {
-			if r.Sink.Known {
-				k.cursor, k.cursorAt = v.newer(name, r.Sink, f.told(node)), f.now
-			}
-			if r.Sink.Counts != nil {
-				k.counts = r.Sink.Counts
-			}
-		}
-	}
-}
-
-// newer is the cursor as a sink told it at a time, or as a commit told it since.
-func (v *Overview) newer(stream string, s *Sunk, told time.Time) uint64 {
-	if r := v.receipts.Load(); r != nil {
-		if t, err := r.track(stream); err == nil {
-			if incarnation, cursor, heard := t.last(); incarnation == s.Incarnation && heard.After(told) {
-				return cursor
-			}
-		}
-	}
-	return s.Cursor
-}
-
-func (v *Overview) trend(view *View, now time.Time) {
-	v.mu.Lock() // for those who draw it
-	defer v.mu.Unlock()
-	for i := range view.Streams {
-		s := &view.Streams[i]
-		if s.Last == nil {
-			continue
-		}
-		p := point{at: now, last: *s.Last, lastSure: s.Sure, commitP99: s.CommitP99}
-		if s.Cursor != nil {
-			p.cursor, p.known = *s.Cursor, s.CursorAge < stale.Seconds()
-		}
-		v.known[s.Name].trend.add(p)
-	}
-}
-
-// changes notes what is different from the view before.
-func (v *Overview) changes(view *View, now time.Time) {
-	for _, s := range view.Streams {
-		if s.Sink == "" {
-			continue
-		}
-		if before := v.sink[s.Name]; before != "" && before != s.Sink {
-			v.diary.note(Event{Time: now, Kind: SinkMoved, Node: s.Sink, Stream: s.Name, Took: now.Sub(v.sinkSeen[s.Name]).Seconds(),
-				Text: fmt.Sprintf("%s stores %s, before it %s did", s.Sink, s.Name, before)})
-		}
-		v.sink[s.Name], v.sinkSeen[s.Name] = s.Sink, now
-	}
-	state := view.Postgres.State
-	if state == "partly" {
-		state = "up"
-	}
-	if state == "unknown" || state == v.pgState {
-		return
-	}
-	switch {
-	case state == "down":
-		v.pgSince = now
-		v.diary.note(Event{Time: now, Kind: PostgresLost, Text: "Postgres cannot be reached"})
-	case v.pgState == "down":
-		v.diary.note(Event{Time: now, Kind: PostgresFound, Text: "Postgres is reached again", Took: now.Sub(v.pgSince).Seconds()})
-	}
-	v.pgState = state
-}
-
-// hearEvents takes in what the others tell, by this node's clock.
-func (v *Overview) hearEvents(heard map[string]Heard) {
-	for _, h := range heard {
-		ahead := h.Time.Sub(h.Arrived)
-		if ahead.Abs() < time.Second {
-			ahead = 0
-		}
-		for _, e := range h.Events {
-			e.Time = e.Time.Add(-ahead)
-			if old, ok := v.told[e.ID]; ok && old.Count == e.Count {
-				continue // as it is, rather than moved by how long a report took
-			}
-			e.Text = oneLine(e.Text)
-			v.told[e.ID] = e
-		}
-	}
-	if len(v.told) > 2*eventsKept {
-		all := slices.SortedFunc(maps.Values(v.told), latestFirst)
-		for _, e := range all[eventsKept:] {
-			delete(v.told, e.ID)
-		}
-	}
-}
-
-// events are the latest, the latest first.
-func (v *Overview) events() []Event {
-	all := append(v.diary.all(), slices.Collect(maps.Values(v.told))...)
-	slices.SortStableFunc(all, latestFirst)
-	return all[:min(len(all), eventsKept)]
-}
-
-func latestFirst(a, b Event) int { return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(b.ID, a.ID)) }
 
 // View is what is known now. It is not to be changed. The error is ErrStale.
 func (v *Overview) View() (*View, error) {
@@ -457,35 +225,4 @@ func (v *Overview) history() [][]point {
 		all = append(all, slices.Clone(v.known[s.Name].trend.points))
 	}
 	return all
-}
-
-// Listen counts the elections that the cluster announces, until the connection
-// is closed.
-func (v *Overview) Listen(nc *nats.Conn) error { return listenElections(nc, v.elected) }
-
-// MetaElected is told of an election of the cluster's own leader, which is
-// announced to no client.
-func (v *Overview) MetaElected() { v.elected("", ElectionMeta, "") }
-
-// elected counts an election. Those of streams that cluster.yaml does not name
-// are left out: their names are other people's, and there is no end to them.
-func (v *Overview) elected(stream, kind, leader string) {
-	if stream != "" && v.sinks[stream] == nil {
-		return
-	}
-	v.elections.Add(1)
-	v.o.Metrics.elected(stream, kind)
-	if kind != ElectionStream || leader == "" {
-		return
-	}
-	now := time.Now()
-	v.leaders.mu.Lock()
-	before := v.leaders.of[stream]
-	v.leaders.of[stream] = leader
-	e := Event{Time: now, Kind: LeaderElected, Node: leader, Stream: stream, Text: fmt.Sprintf("%s leads %s", leader, stream)}
-	if lost, ok := v.leaders.lost[before]; ok && before != leader && now.Sub(lost) < tooLong {
-		e.Took = now.Sub(lost).Seconds()
-	}
-	v.leaders.mu.Unlock()
-	v.diary.note(e)
 }

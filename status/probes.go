@@ -1,8 +1,19 @@
-// Package status says how a node is doing: to probes, that ask whether it
-// lives and whether to send it work, and to the other nodes, which hear once
-// a second what this one can reach. It also says how the messages are doing:
-// nodes tell each other what they commit, so that each can say what has become
-// of a message (receipts.go). It only watches; nothing is decided here.
+// Package status says how the nodes and the messages are doing. It only
+// watches; nothing is decided here.
+//
+// Probes (probes.go) ask whether a node lives and whether to send it work.
+// Nodes tell each other what they commit, so that each can say what has become
+// of a message (receipts.go).
+//
+// And each tells the others once a second how it is doing (report.go, peers.go):
+// what its server says of itself (own.go), and what its sinks do, which it
+// observes (sink.go). The Overview (overview.go) looks who is there
+// (presence.go), notes what happens (event.go, notice.go, elections.go), keeps
+// what is known of the streams (remember.go, trend.go), makes a View of all of
+// it (view.go, compose.go) and judges that (judge.go). The View is what people
+// get, as a page (page.go, chart.go), as tables in a terminal (tables.go) or as
+// JSON. Prometheus gets counters and what the Overview knows of this node
+// (metrics.go, gauges.go).
 package status
 
 import (
