@@ -108,7 +108,7 @@ func TestPage(t *testing.T) {
 	for _, n := range w.nodeNames() {
 		w.says("#node-"+n+" .state", "up", 5*time.Second)
 	}
-	w.says("#node-"+victim, "leads the cluster", settledVerdict)
+	w.says("#node-"+victim, "stores MESSAGES", settledVerdict)
 	w.healthy(ctx, victim)
 
 	t.Log("the leader is killed")
