@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"landfall/drill"
@@ -45,7 +47,8 @@ func (s *stage) consume(ctx context.Context, n int, ack jetstream.AckPolicy, atO
 		return 0, err
 	}
 	defer func() { _ = s.js.DeleteConsumer(context.WithoutCancel(ctx), drill.Stream, c.CachedInfo().Name) }()
-	began := time.Now()
+	made := time.Now()
+	began := made
 	for got := 0; got < n; {
 		batch, err := c.Fetch(min(atOnce, n-got), jetstream.FetchMaxWait(10*time.Second))
 		if err != nil {
@@ -58,7 +61,16 @@ func (s *stage) consume(ctx context.Context, n int, ack jetstream.AckPolicy, atO
 			}
 			got++
 		}
-		if err := batch.Error(); err != nil {
+		err = batch.Error()
+		if errors.Is(err, nats.ErrNoResponders) && got == 0 && time.Since(made) < upWithin {
+			// The consumer is made, and its leader does not listen yet.
+			if err := pause(ctx, 20*time.Millisecond); err != nil {
+				return 0, err
+			}
+			began = time.Now()
+			continue
+		}
+		if err != nil {
 			return 0, err
 		}
 		if got == before {
