@@ -151,6 +151,10 @@ func (j *judgement) sink(s *StreamView, led bool) {
 	if s.Lag != nil {
 		stuck = max(stuck, seconds(*s.Lag))
 	}
+	back := j.Postgres.State == "up" && seconds(j.Postgres.For) < patience // the sink may not have noticed
+	if back {
+		stuck = min(stuck, seconds(j.Postgres.For))
+	}
 	switch {
 	case s.State == string(SinkIsPaused):
 		j.say(Problem{Level: Red, Text: s.Name + " is paused: " + s.Reason, Advice: s.Advice, NeedsPerson: true})
@@ -180,10 +184,10 @@ func (j *judgement) sink(s *StreamView, led bool) {
 		j.say(p)
 		return
 	}
-	if s.InFlight == nil || *s.InFlight == 0 || s.State == string(SinkOutage) {
+	if s.InFlight == nil || *s.InFlight == 0 {
 		return
 	}
-	if still := seconds(s.Still); still >= patience {
+	if still := seconds(s.Still); still >= patience && !back {
 		p := Problem{Level: Amber, Text: fmt.Sprintf("%s: nothing was stored for %s, %s behind", s.Name, span(still), words.Thousands(int(*s.InFlight)))}
 		if still >= tooLong {
 			p.Level, p.NeedsPerson, p.Advice = Red, true, "see the log of "+s.Sink+", and what Postgres waits for (pg_stat_activity)"

@@ -13,7 +13,7 @@ func aView(change func(v *View)) *View {
 	i := func(i int64) *int64 { return &i }
 	v := &View{
 		Cluster: "c", Node: "n1", Time: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), InFlight: n(0),
-		Postgres: PostgresView{State: "up", Reached: []string{"n1", "n2", "n3"}},
+		Postgres: PostgresView{State: "up", For: 1000, Reached: []string{"n1", "n2", "n3"}},
 		Nodes:    []NodeView{{Name: "n1", State: NodeUp, Itself: true}, {Name: "n2", State: NodeUp}, {Name: "n3", State: NodeUp}},
 		Streams: []StreamView{{
 			Name: "S", Leader: "n1", Sink: "n2", State: string(SinkStoring), For: 500, Sure: true, Last: n(1000), Cursor: n(1000), InFlight: n(0), Lag: f(0),
@@ -66,6 +66,16 @@ func TestJudge(t *testing.T) {
 		"Postgres away for long": {lost(40), 0, Red, "Postgres unreachable for 40s: messages are kept, room for 1023 MiB more", true},
 		"with traffic": {func(v *View) { lost(40)(v); *v.Streams[0].PublishRate = 1000 }, 0, Red,
 			"Postgres unreachable for 40s: messages are kept, room for 17m 3s more", true},
+		"Postgres is back": {func(v *View) {
+			lost(80)(v)
+			v.Postgres = PostgresView{State: "up", For: 1, Reached: []string{"n1", "n2", "n3"}}
+		}, 0, Amber,
+			"catching up: 100 behind, 1m 20s", false},
+		"it is back, and the sink is not": {func(v *View) {
+			lost(80)(v)
+			v.Postgres = PostgresView{State: "up", For: 6, Reached: []string{"n1", "n2", "n3"}}
+		}, 0, Amber,
+			"S is not stored, for 6s: refused", false},
 		"not from everywhere": {func(v *View) {
 			v.Postgres = PostgresView{State: "partly", For: 20, Reached: []string{"n1", "n3"}, Missed: []string{"n2"}}
 		}, 30 * time.Second, Amber, "n2 does not reach Postgres, for 30s; n1 and n3 do", false},
