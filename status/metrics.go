@@ -36,7 +36,7 @@ type Metrics struct {
 	stored    *prometheus.CounterVec
 	batches   *prometheus.CounterVec
 	commit    *prometheus.HistogramVec
-	through   *ages
+	through   *prometheus.HistogramVec
 	publish   prometheus.Histogram
 	requests  *prometheus.CounterVec
 }
@@ -73,7 +73,9 @@ func NewMetrics(o MetricsOptions) (*Metrics, error) {
 		commit: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "landfall_commit_seconds", Help: "How long Postgres took for a batch, from the fence to the COMMIT.", Buckets: latencies(),
 		}, []string{"stream"}),
-		through: newAges("landfall_publish_to_stored_seconds", "From when the stream's leader took a message to when it is in Postgres, by the clocks of two nodes.", o.Streams),
+		through: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "landfall_publish_to_stored_seconds", Help: "From when the stream's leader took a message to when it is in Postgres, by the clocks of two nodes.", Buckets: latencies(),
+		}, []string{"stream"}),
 		publish: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "landfall_publish_seconds", Help: "How long a single message over HTTP took until it was acknowledged, without a wait for Postgres.", Buckets: latencies(),
 		}),
@@ -90,6 +92,7 @@ func NewMetrics(o MetricsOptions) (*Metrics, error) {
 		m.batches.WithLabelValues(s, pathCopy)
 		m.batches.WithLabelValues(s, pathCareful)
 		m.commit.WithLabelValues(s)
+		m.through.WithLabelValues(s)
 	}
 	for _, c := range []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -150,7 +153,10 @@ func (m *Metrics) committed(stream string, b *message.Batch, out message.Outcome
 	}
 	m.batches.WithLabelValues(stream, path).Inc()
 	m.commit.WithLabelValues(stream).Observe(took.Seconds())
-	m.through.add(stream, b.Messages, now)
+	through := m.through.WithLabelValues(stream)
+	for i := range b.Messages {
+		through.Observe(max(0, now.Sub(b.Messages[i].Time).Seconds()))
+	}
 }
 
 // Published counts a request to publish: by the name of its refusal, or "" if
